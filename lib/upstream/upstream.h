@@ -1,0 +1,65 @@
+/* Upstream: what the user said about one server. Immutable once added to a set, counted, shared by
+ * all threads; with it what we learnt of it (health). */
+#ifndef PV_UPSTREAM_UPSTREAM_H
+#define PV_UPSTREAM_UPSTREAM_H
+
+#include "upstream/url.h"
+
+#include <stdatomic.h>
+
+enum { PV_PROP_DNSSEC = 1, PV_PROP_FILTER = 2, PV_PROP_NOLOG = 4 };
+/* Upstreams whose answers may stand in for each other's [interface: classes]. */
+#define PV_PROP_CLASS (PV_PROP_DNSSEC | PV_PROP_FILTER)
+
+/* Results as counted in metrics. */
+enum pv_result { PV_RESULT_OK, PV_RESULT_TIMEOUT, PV_RESULT_NETWORK, PV_RESULT_TLS, PV_RESULT_HTTP,
+                 PV_RESULT_BAD_ANSWER, PV_RESULT_CANCELLED, PV_RESULTS };
+
+/* What was learnt; every member atomic, written by conn/health only. */
+struct pv_health {
+    _Atomic uint32_t srtt_us, rttvar_us; /* srtt 0: no sample yet */
+    _Atomic uint32_t failures;           /* in a row; 0: up */
+    _Atomic uint64_t next_trial_us;      /* monotonic; taken by compare-and-swap */
+    _Atomic uint32_t down;               /* the state last told to the log: 0 up or unknown, 1 down */
+    _Atomic uint32_t ever_up;
+    _Atomic uint64_t results[PV_RESULTS];
+    _Atomic uint64_t handshakes, handshakes_resumed;
+    _Atomic uint32_t connections;
+    _Atomic uint32_t reason_lock; /* guards reason: held for a copy only */
+    char reason[100];             /* why it is down */
+};
+
+struct pv_upstream {
+    _Atomic unsigned refs;
+    char *name;          /* unique in its set */
+    char *operator_name; /* who runs it */
+    char *url_text;      /* as written */
+    struct pv_url url;
+    unsigned properties;
+    struct pv_addr *addresses; /* configured or literal; 0: to be looked up */
+    unsigned address_count;
+    char **pins; /* NULL-ended; or NULL */
+    char *tls_name, *ca_file;
+    char *client_cert, *client_key, *client_key_passphrase_file;
+    bool tls13_only;
+    const void *proto; /* const struct pv_proto *, set by the set it is added to */
+    void *shared;      /* the protocol's state per process (trust), made by its check() */
+    void (*shared_free)(void *);
+    struct pv_health health;
+};
+
+/* Make one from URL and options; default_port where neither URL nor addresses have one. Opens no
+ * file. Errors begin with the option at fault. */
+struct privy_upstream_options;
+enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_options *,
+                                  uint16_t default_port, struct pv_upstream **ret,
+                                  struct privy_error *reterr);
+struct pv_upstream *pv_upstream_ref(struct pv_upstream *);
+void pv_upstream_unref(struct pv_upstream *);
+/* Equal in everything the user said (and so in everything that decides trust)? */
+bool pv_upstream_equal(const struct pv_upstream *, const struct pv_upstream *);
+bool pv_upstream_has_identity(const struct pv_upstream *);
+/* The site of a host name: its last two labels (an address: itself). Written to out. */
+void pv_site(const char *host, char out[256]);
+
+#endif
