@@ -1,0 +1,54 @@
+/* One connection of an endpoint: its state, its clocks, the attempts it carries. */
+#ifndef PV_CONN_CONN_H
+#define PV_CONN_CONN_H
+
+#include "conn/proto.h"
+
+enum pv_conn_state {
+    PV_CONN_OPENING,  /* until the handler says ready; at most 2 s */
+    PV_CONN_READY,    /* takes attempts */
+    PV_CONN_SUSPECT,  /* silent: takes none, a probe is out [V9] */
+    PV_CONN_DRAINING, /* takes none, finishes what it carries */
+    PV_CONN_CLOSED,   /* gone at the end of the turn */
+    PV_CONN_STATES
+};
+
+enum {
+    PV_OPEN_LIMIT_US = 2000000, /* connect and TLS together [U13] */
+    PV_DEAD_AFTER_US = 2000000, /* after the overdue attempt was sent [V9] */
+    PV_IDLE_MS = 30000,         /* where the peer names no limit [V7] */
+    PV_CONN_CROWDED = 256,      /* in flight: then a second connection is opened [V3] */
+};
+
+struct pv_conn {
+    struct pv_list link; /* endpoint->conns */
+    struct pv_endpoint *endpoint;
+    enum pv_kind kind;
+    enum pv_conn_state state;
+    struct pv_list attempts; /* sent and unanswered, oldest first */
+    unsigned in_flight;
+    uint64_t opened, progress; /* µs: begun; the last whole message */
+    uint64_t last_used;        /* age seconds: pooled connections do not survive a long sleep */
+    uint32_t idle_ms;
+    bool answered;             /* has given at least one answer */
+    bool trial;
+    struct pv_conn_facts facts;
+    struct pv_timer clock, wake;
+    struct pv_attempt *probe;
+    struct pv_deferred gone;
+    unsigned long long state_of_proto[]; /* conn_size octets, aligned */
+};
+
+struct pv_conn *pv_conn_open(struct pv_endpoint *, enum pv_kind, bool trial); /* NULL: no memory */
+bool pv_conn_takes(const struct pv_conn *); /* ready and has room */
+/* Give it an attempt (pv_conn_takes was true). */
+void pv_conn_send(struct pv_conn *, struct pv_attempt *);
+/* An attempt leaves (answered, failed, dropped): bookkeeping, and the clocks. */
+void pv_conn_forget(struct pv_conn *, struct pv_attempt *, bool answered);
+/* Silently: attempts are not told. Used when the endpoint itself goes away. */
+void pv_conn_close(struct pv_conn *);
+/* The network changed or the machine slept: probe before trusting it. */
+void pv_conn_suspect(struct pv_conn *);
+void pv_conn_probe(struct pv_conn *); /* send `. NS` */
+
+#endif

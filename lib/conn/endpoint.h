@@ -1,0 +1,75 @@
+/* Endpoint: the running side of one upstream on one thread. Holds its connections, opens them when
+ * they are needed, keeps attempts waiting until one is ready. */
+#ifndef PV_CONN_ENDPOINT_H
+#define PV_CONN_ENDPOINT_H
+
+#include "conn/conn.h"
+
+struct pv_endpoint_events {
+    /* It has a connection that takes attempts, or it answered after it was down. */
+    void (*ready)(void *owner, struct pv_endpoint *);
+    /* The last connection that was opening failed. */
+    void (*failed)(void *owner, struct pv_endpoint *);
+    /* It has no address (or they are old, or none of them could be connected): look them up, then
+     * pv_endpoint_set_addresses(). May be called again any time. */
+    void (*lookup)(void *owner, struct pv_endpoint *);
+    /* Draining has ended: nothing is left on it. */
+    void (*drained)(void *owner, struct pv_endpoint *);
+};
+
+struct pv_endpoint {
+    struct pv_list link; /* the resolver's list */
+    struct pv_loop *loop;
+    struct pv_upstream *upstream;
+    const struct pv_proto *proto;
+    const struct pv_endpoint_events *events;
+    void *owner;
+    unsigned max_conns;
+    struct pv_list conns;
+    unsigned conn_count; /* not closed ones, trials beside an opening one not counted */
+    struct pv_list waiting;
+    struct pv_addr *addresses; /* looked-up ones; configured ones stay with the upstream */
+    unsigned address_count, address_first;
+    uint64_t addresses_until; /* age seconds; 0: for good */
+    bool draining, pumping;
+    unsigned rank;            /* resolver/select's */
+    struct pv_timer wake;
+    struct pv_deferred pump;
+    struct pv_ask probe_ask;
+    unsigned long long state_of_proto[]; /* endpoint_size octets, aligned */
+};
+
+struct pv_endpoint *pv_endpoint_new(struct pv_loop *, struct pv_upstream *, unsigned max_conns,
+                                    const struct pv_endpoint_events *, void *owner);
+/* Closes its connections; its attempts are forgotten without a word. */
+void pv_endpoint_free(struct pv_endpoint *);
+/* Take nothing new; events->drained when what it carries is done. */
+void pv_endpoint_drain(struct pv_endpoint *);
+
+/* Best first. */
+enum pv_standing {
+    PV_STANDING_GOOD,    /* up; has a connection, or may open one */
+    PV_STANDING_SUSPECT, /* up, but all its connections are silent and no new one is ready */
+    PV_STANDING_UNKNOWN, /* no address known yet */
+    PV_STANDING_DOWN,
+};
+enum pv_standing pv_endpoint_standing(const struct pv_endpoint *);
+bool pv_endpoint_has_ready(const struct pv_endpoint *, enum pv_kind);
+
+/* Take an attempt: it goes out on a ready connection at once, or waits for one that is opened. */
+void pv_endpoint_submit(struct pv_endpoint *, struct pv_attempt *);
+/* Open a connection if there is none (start-up, the one before is closing). */
+void pv_endpoint_warm(struct pv_endpoint *);
+/* A trial, if one is due: a connection is opened beside what is there and probed. */
+void pv_endpoint_trial(struct pv_endpoint *, bool last_way_out);
+void pv_endpoint_set_addresses(struct pv_endpoint *, const struct pv_addr *, unsigned count,
+                               uint32_t ttl_s);
+void pv_endpoint_network_changed(struct pv_endpoint *);
+
+/* For conn.c. */
+void pv_endpoint_conn_ready(struct pv_endpoint *, struct pv_conn *);
+void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outcome,
+                           const char *reason);
+void pv_endpoint_room(struct pv_endpoint *); /* a connection has room again */
+
+#endif
