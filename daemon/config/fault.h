@@ -1,0 +1,43 @@
+/* What is wrong with a configuration: all of it, each with its place. */
+#ifndef PRIVYDNSD_CONFIG_FAULT_H
+#define PRIVYDNSD_CONFIG_FAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Where a value or a key was written. */
+struct place {
+    const char *source;    /* a file's name, "PRIVYDNS_LISTEN", "--listen"; NULL: the default */
+    unsigned line, column; /* from 1; 0: the source has no lines */
+};
+#define PLACE_TEXT 4200
+/* "FILE:LINE:COLUMN", "PRIVYDNS_LISTEN", or "default". */
+const char *place_text(const struct place *, char out[PLACE_TEXT]);
+
+struct fault {
+    char *text;   /* "FILE:LINE:COLUMN: message", one line, foreign text escaped */
+    bool warning; /* does not make the configuration unusable */
+};
+
+struct faults {
+    struct fault *items;
+    size_t count;
+    size_t errors; /* those that are not warnings; also counts what memory did not suffice for */
+};
+
+/* A second error at the place of an earlier one is left out: it follows from the first. */
+void faults_error(struct faults *, const struct place *, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void faults_warn(struct faults *, const struct place *, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* One line each; the program's log has them line by line through items. */
+void faults_print(const struct faults *, FILE *);
+void faults_done(struct faults *); /* starts from {0}, and is {0} again */
+
+/* The one of words nearest to text, for "did you mean"; NULL: none is near. next() gives the i-th
+ * word or NULL. */
+const char *nearest_word(const char *text, const char *(*next)(const void *arg, size_t i),
+                         const void *arg);
+
+#endif
