@@ -39,7 +39,7 @@ struct pv_entry {
     uint16_t ttl_count;
     uint16_t length; /* of the message */
     size_t size;     /* of the allocation, as counted */
-    /* uint16_t ttl_offsets[ttl_count]; name; message; follow in the same allocation */
+    /* uint16_t ttl_offsets[ttl_count] and the message follow; the name is the message's */
     unsigned char data[];
 };
 

@@ -14,12 +14,13 @@
 /* A reference to the entry with this key, or NULL. Counts hit or miss by what the caller finds:
  * see pv_cache_count. */
 struct pv_entry *pv_cache_get(struct privy_cache *, const struct pv_key *);
-/* Store the entry (replacing one with its key); takes the caller's reference. */
+/* Store the entry (replacing one with its key); takes the caller's reference. A failure does not
+ * replace an answer that may still be given, fresh or stale [C14]. */
 void pv_cache_put(struct privy_cache *, struct pv_entry *);
 /* Remove the entry with this key if it is a failure. */
 void pv_cache_drop_failure(struct privy_cache *, const struct pv_key *);
-/* Failures of this pool stored before now are void from here on (the first good answer after an
- * outage [C10]). */
+/* Failures of this pool stored until now are void from here on (the first good answer after an
+ * outage [C10]); to the second, those of this very second too. */
 void pv_cache_forget_failures(struct privy_cache *, uint64_t pool, uint64_t now);
 bool pv_cache_failure_valid(struct privy_cache *, const struct pv_entry *);
 

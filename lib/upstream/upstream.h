@@ -19,27 +19,31 @@ enum pv_result { PV_RESULT_OK, PV_RESULT_TIMEOUT, PV_RESULT_NETWORK, PV_RESULT_T
 struct pv_health {
     _Atomic uint32_t srtt_us, rttvar_us; /* srtt 0: no sample yet */
     _Atomic uint32_t failures;           /* in a row; 0: up */
+    _Atomic uint32_t timeouts;           /* unanswered questions in a row */
     _Atomic uint64_t next_trial_us;      /* monotonic; taken by compare-and-swap */
-    _Atomic uint32_t down;               /* the state last told to the log: 0 up or unknown, 1 down */
-    _Atomic uint32_t ever_up;
+    _Atomic uint64_t last_way_out_us;    /* the same, where the whole pool is down */
+    _Atomic uint32_t state;              /* last told to the log: 0 unknown, 1 up, 2 down */
     _Atomic uint64_t results[PV_RESULTS];
     _Atomic uint64_t handshakes, handshakes_resumed;
     _Atomic uint32_t connections;
-    _Atomic uint32_t reason_lock; /* guards reason: held for a copy only */
-    char reason[100];             /* why it is down */
+    atomic_flag lock; /* guards the rest: held for a copy only */
+    char reason[100]; /* why it is down */
+    void (*watch)(void *arg, const char *name, bool up, const char *reason);
+    void *watch_arg;
 };
 
 struct pv_upstream {
     _Atomic unsigned refs;
     char *name;          /* unique in its set */
-    char *operator_name; /* who runs it */
+    char *operator_name; /* who runs it: the option, or the site of host or certificate name */
     char *url_text;      /* as written */
     struct pv_url url;
     unsigned properties;
     struct pv_addr *addresses; /* configured or literal; 0: to be looked up */
     unsigned address_count;
     char **pins; /* NULL-ended; or NULL */
-    char *tls_name, *ca_file;
+    char *tls_name; /* never NULL: the option, or the URL's fragment, or its host */
+    char *ca_file;
     char *client_cert, *client_key, *client_key_passphrase_file;
     bool tls13_only;
     const void *proto; /* const struct pv_proto *, set by the set it is added to */
@@ -56,7 +60,7 @@ enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_o
                                   struct privy_error *reterr);
 struct pv_upstream *pv_upstream_ref(struct pv_upstream *);
 void pv_upstream_unref(struct pv_upstream *);
-/* Equal in everything the user said (and so in everything that decides trust)? */
+/* Equal in everything the user said (and so in everything that decides trust)? The name counts. */
 bool pv_upstream_equal(const struct pv_upstream *, const struct pv_upstream *);
 bool pv_upstream_has_identity(const struct pv_upstream *);
 /* The site of a host name: its last two labels (an address: itself). Written to out. */
