@@ -30,7 +30,7 @@ bool pv_option_read(struct pv_reader *options, struct pv_option *ret);
 /* Write the fixed part of an OPT with empty RDATA; returns where RDLENGTH stands for the calls
  * below, NULL when full. */
 uint8_t *pv_opt_begin(struct pv_writer *, uint16_t udp_size, uint8_t extended_rcode, bool dnssec_ok);
-/* Append one option and add it to RDLENGTH. */
+/* Append one option and add it to RDLENGTH. data NULL: zeros. */
 void pv_opt_add(struct pv_writer *, uint8_t *rdlength, uint16_t code, const void *data, uint16_t n);
 /* Pad the whole message written so far to a multiple of block with option 12, zeros [RFC 7830 §3;
  * RFC 8467 §4.1]: length (-(n + 4)) mod block. Must be the last option. */

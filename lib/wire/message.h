@@ -48,10 +48,18 @@ struct pv_rr {
  * "rdata past end", the reasons of pv_name_read ...). */
 bool pv_rr_read(struct pv_reader *r, const uint8_t *message, uint8_t owner[PV_NAME_MAX],
                 size_t *ret_owner_length, struct pv_rr *ret, const char **ret_why);
+/* The next record of a checked message: the owner is skipped, its pointers not followed. */
+bool pv_rr_next(struct pv_reader *r, const uint8_t *message, struct pv_rr *ret);
+/* pv_rr_read without output of the owner, for all records of a message in linear time. */
+bool pv_rr_check(struct pv_reader *r, const uint8_t *message, struct pv_name_memo *,
+                 size_t *ret_owner_length, struct pv_rr *ret, const char **ret_why);
 /* Does RDATA of the types of U6 (A, AAAA, NS, CNAME, PTR, DNAME, MX, SOA, SRV) have its form? Other
  * types: yes [RFC 3597 §3]. NULL: yes; else why not ("A rdlength", "rdata name past rdlength",
  * "name rdata length" ...). For SOA *ret_soa_minimum is set (may be NULL). */
 const char *pv_rdata_check(const struct pv_rr *, const uint8_t *message, size_t message_length,
                            uint32_t *ret_soa_minimum);
+/* The same, with names remembered. */
+const char *pv_rdata_check_memo(const struct pv_rr *, const uint8_t *message, size_t message_length,
+                                struct pv_name_memo *, uint32_t *ret_soa_minimum);
 
 #endif

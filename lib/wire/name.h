@@ -13,11 +13,26 @@
  * to out (NULL: only skip), advances r past it. Returns its uncompressed length, 0 with r bad when
  * it is malformed; then *ret_why (if not NULL) says how: "reserved label type",
  * "pointer not backwards", "pointer into header", "pointer cut", "name runs past end",
- * "name too long", "too many pointers". */
+ * "name too long", "too many pointer hops". */
 size_t pv_name_read(struct pv_reader *r, const uint8_t *message, uint8_t out[PV_NAME_MAX],
                     const char **ret_why);
-/* The same where no pointer is allowed (a question [B6]). */
+/* The same where no pointer is allowed (a question [B6]). When bad, r stays at what was wrong. */
 size_t pv_name_read_plain(struct pv_reader *r, uint8_t out[PV_NAME_MAX]);
+/* Go past a name that is known to be good; pointers are not followed. */
+void pv_name_skip(struct pv_reader *r);
+
+/* What is known of the names of one message, by where they begin. With it, checking all of them
+ * takes linear time, however they point at each other. 32 KiB: on the stack, for one pass. */
+#define PV_NAME_MEMO 0x4000 /* no pointer reaches further */
+struct pv_name_memo {
+    struct {
+        uint8_t length, hops; /* length 0: not known */
+    } at[PV_NAME_MEMO];
+};
+void pv_name_memo_init(struct pv_name_memo *, size_t message_length);
+/* pv_name_read without output. r must end where the message ends, for all names of a memo. */
+size_t pv_name_check(struct pv_reader *r, const uint8_t *message, struct pv_name_memo *,
+                     const char **ret_why);
 
 void pv_name_lower(uint8_t *name, size_t length); /* in place; length octets are left alone */
 bool pv_name_equal(const uint8_t *a, const uint8_t *b, size_t length); /* same length given */
