@@ -97,7 +97,7 @@ static enum privy_status set_names(struct pv_upstream *u, const struct privy_ups
 
     if (status != PRIVY_OK)
         return status;
-    pv_site(u->url.is_address ? u->tls_name : u->url.host, site);
+    pv_site(u->url.is_address && u->tls_name ? u->tls_name : u->url.host, site);
     return set_label("operator", o->operator_name, site, &u->operator_name, reterr);
 }
 
@@ -145,7 +145,8 @@ static enum privy_status set_addresses(struct pv_upstream *u,
         return no_memory(reterr);
     for (size_t i = 0; i < given; i++) {
         const char *text = o->addresses[i];
-        if (!pv_addr_parse(text, strlen(text), port, &u->addresses[i]))
+        if (!pv_addr_parse(text, strlen(text), port, &u->addresses[i]) ||
+            (port && !pv_addr_port(&u->addresses[i])))
             return refuse(reterr, "addresses", text,
                           "is not an address: expected for example 192.0.2.1, 192.0.2.1:853 or "
                           "[2001:db8::1]:853");
@@ -197,28 +198,30 @@ static enum privy_status set_pins(struct pv_upstream *u, const struct privy_upst
     return PRIVY_OK;
 }
 
-/* The certificate's name: the option, or the fragment, or the host. Two that differ are a mistake:
- * one of them would silently not be checked. */
+/* The certificate's name: the option or the fragment. Two that differ are a mistake: one of them
+ * would silently not be checked. */
 static enum privy_status set_tls_name(struct pv_upstream *u, const struct privy_upstream_options *o,
                                       struct privy_error *reterr)
 {
+    const char *given = o->tls_name, *fragment = u->url.fragment;
+    char name[256], host[PV_ADDR_TEXT];
     struct pv_addr address;
-    char name[256] = "", host[PV_ADDR_TEXT];
-    const char *given = o->tls_name;
-    size_t length = given ? strlen(given) : 0;
 
-    if (given && pv_addr_parse(given, length, 0, &address) && pv_addr_port(&address) == 0) {
+    if (given && pv_addr_parse(given, strlen(given), 0, &address) && !pv_addr_port(&address)) {
         snprintf(name, sizeof name, "%s", pv_addr_host(&address, host));
     } else if (given) {
         if (!pv_host_is_name(given))
             return refuse(reterr, "tls_name", given, "is neither a name nor an address");
-        for (size_t i = 0; i <= length; i++)
-            name[i] = given[i] >= 'A' && given[i] <= 'Z' ? (char)(given[i] + 32) : given[i];
+        snprintf(name, sizeof name, "%s", given);
+        for (char *c = name; *c; c++)
+            *c = *c >= 'A' && *c <= 'Z' ? (char)(*c + ('a' - 'A')) : *c;
+    } else {
+        snprintf(name, sizeof name, "%s", fragment);
     }
-    if (given && u->url.fragment[0] && strcmp(name, u->url.fragment) != 0)
+    if (*fragment && strcmp(name, fragment) != 0)
         return refuse(reterr, "tls_name", given, "differs from the name after '#' in the URL");
-    if (!given)
-        snprintf(name, sizeof name, "%s", u->url.fragment[0] ? u->url.fragment : u->url.host);
+    if (!*name)
+        return PRIVY_OK;
     u->tls_name = strdup(name);
     return u->tls_name ? PRIVY_OK : no_memory(reterr);
 }

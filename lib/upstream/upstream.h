@@ -42,7 +42,7 @@ struct pv_upstream {
     struct pv_addr *addresses; /* configured or literal; 0: to be looked up */
     unsigned address_count;
     char **pins; /* NULL-ended; or NULL */
-    char *tls_name; /* never NULL: the option, or the URL's fragment, or its host */
+    char *tls_name; /* the option, or the URL's fragment; NULL: neither is given */
     char *ca_file;
     char *client_cert, *client_key, *client_key_passphrase_file;
     bool tls13_only;
