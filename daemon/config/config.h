@@ -65,7 +65,7 @@ struct config_pool {
     struct config_upstream *upstreams;
     size_t upstream_count;
     struct privy_upstreams *set; /* ready: everything checked, nothing sent */
-    const struct node *node;     /* NULL: the built-in default */
+    const struct node *node;     /* where it was written */
 };
 
 struct config_route {
@@ -131,11 +131,16 @@ struct config {
  * Sends nothing. */
 struct config *config_load(const struct options *, const struct config *previous,
                            struct faults *faults);
+/* From text alone, with neither environment nor flags, and without opening any file: the sets of
+ * upstreams are NULL. For tests and fuzzers. */
+struct config *config_from_text(const char *text, size_t length, struct faults *faults);
 struct config *config_ref(struct config *);
 void config_unref(struct config *);
 
 /* The effective configuration as YAML that loads back to the same, with a comment where each value
  * came from. */
 void config_print(const struct config *, FILE *);
+/* The same without the comments: equal for equal configurations. */
+void config_dump(const struct config *, FILE *);
 
 #endif

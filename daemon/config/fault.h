@@ -35,9 +35,10 @@ void faults_warn(struct faults *, const struct place *, const char *format, ...)
 void faults_print(const struct faults *, FILE *);
 void faults_done(struct faults *); /* starts from {0}, and is {0} again */
 
-/* The one of words nearest to text, for "did you mean"; NULL: none is near. next() gives the i-th
- * word or NULL. */
-const char *nearest_word(const char *text, const char *(*next)(const void *arg, size_t i),
-                         const void *arg);
+/* The word nearest to text, for "did you mean", written to out and returned; NULL: none is near.
+ * next gives the i-th word, or NULL; it need not outlive the next call. */
+#define NEAREST_TEXT 64
+const char *nearest_word(const char *text, const char *(*next)(void *arg, size_t i), void *arg,
+                         char out[NEAREST_TEXT]);
 
 #endif
