@@ -1,0 +1,142 @@
+"""No plaintext query leaves: captures of everything that is sent."""
+import struct
+import time
+
+import dns.rcode
+
+from harness import NAME, Daemon, Process, SystemTest, servers, wait_until
+from peer import Peer
+
+CLIENT_SIDE = ("127.0.0.1", 53)
+
+
+def packets(path):
+    """(protocol, source, source port, destination, destination port, payload) of a pcap of lo."""
+    data = path.read_bytes()
+    at = 24
+    while at + 16 <= len(data):
+        length = struct.unpack_from("<I", data, at + 8)[0]
+        frame = data[at + 16:at + 16 + length]
+        at += 16 + length
+        kind = struct.unpack_from("!H", frame, 12)[0]
+        if kind == 0x0800:
+            head = (frame[14] & 15) * 4
+            protocol = frame[23]
+            source, target = (".".join(map(str, frame[i:i + 4])) for i in (26, 30))
+            body = frame[14 + head:]
+        elif kind == 0x86dd:
+            protocol, body = frame[20], frame[54:]
+            source, target = frame[22:38].hex(), frame[38:54].hex()
+            if protocol == 58:  # ICMPv6: neighbours, router solicitation
+                continue
+        else:
+            continue
+        ports = struct.unpack_from("!HH", body) if protocol in (6, 17) else (0, 0)
+        yield protocol, source, ports[0], target, ports[1], body
+
+
+class Capture:
+    """tcpdump on lo."""
+
+    def __init__(self, test):
+        self.test, self.file = test, test.path("capture") / "lo.pcap"
+        self.process = test.begin(self)
+
+    def start(self):
+        self.child = Process("tcpdump", [servers.program("tcpdump"), "-i", "lo", "-U", "-n",
+                                         "--immediate-mode", "-s", "0", "-Z", "root",
+                                         "-w", str(self.file)], self.file.parent)
+        self.child.ready(lambda: "listening on" in self.child.text())
+        return self
+
+    def stop(self):
+        self.child.stop()
+
+    def upstream_side(self):
+        """Ends the capture; the packets that are not between a client and us."""
+        time.sleep(0.3)  # what was captured is on its way from the kernel to the file
+        self.stop()
+        found = [p for p in packets(self.file)
+                 if (p[1], p[2]) != CLIENT_SIDE and (p[3], p[4]) != CLIENT_SIDE]
+        self.test.assertIn("0 packets dropped", self.child.text())
+        return found
+
+    def assert_only_dot(self):
+        """Every packet is TCP from or to port 853, and none shows a name."""
+        found = self.upstream_side()
+        self.test.assertGreater(len(found), 0)
+        for packet in found:
+            protocol, source, source_port, target, target_port, body = packet
+            self.test.assertEqual(protocol, 6, packet)
+            self.test.assertIn(853, (source_port, target_port), packet)
+            self.test.assertNotIn(b"\x07example\x00", body)
+        return found
+
+
+class NothingInPlaintext(SystemTest):
+    def test_while_it_works(self):
+        capture = Capture(self)
+        daemon = self.daemon(self.unbound())
+        for i in range(50):
+            self.assert_answers(daemon, f"p{i}.wild.example", ["192.0.2.99"])
+        daemon.ask("big60k.example", "TXT", tcp=True)
+        daemon.stop()
+        capture.assert_only_dot()
+
+    def test_while_upstreams_fail(self):
+        first, second = self.unbound("127.0.0.2"), self.unbound("127.0.0.3")
+        wrong = self.unbound("127.0.0.4", self.ca.issue("wrong", ["other.example"]))
+        capture = Capture(self)
+        daemon = self.daemon(first, second, wrong, "127.0.0.5", query={"deadline": "1s"})
+        for i in range(10):
+            daemon.ask(f"a{i}.wild.example")
+        first.stop()
+        for i in range(10):
+            daemon.ask(f"b{i}.wild.example")
+        second.freeze()
+        failed = [daemon.ask(f"c{i}.wild.example").rcode() for i in range(3)]
+        second.stop()
+        failed += [daemon.ask(f"d{i}.wild.example").rcode() for i in range(3)]
+        self.assertEqual(set(failed), {dns.rcode.SERVFAIL})
+        daemon.stop()
+        capture.assert_only_dot()
+
+    def test_a_server_that_speaks_plaintext_on_853_is_told_no_name(self):
+        plain = self.begin(servers.Unbound(self.path("plain"), "127.0.0.2", 853))
+        capture = Capture(self)
+        daemon = self.daemon(plain, query={"deadline": "1s"})
+        self.assertEqual(daemon.ask("secret.example").rcode(), dns.rcode.SERVFAIL)
+        daemon.stop()
+        capture.assert_only_dot()
+
+    def test_upstream_given_by_name_is_looked_up_encrypted(self):
+        upstream = self.unbound("192.0.2.10", self.ca.issue("named", ["www.example"]))
+        helper = self.unbound("127.0.0.2")
+        capture = Capture(self)
+        config = self.config({"url": "tls://www.example", "ca_file": str(self.ca.crt)})
+        config["bootstrap"] = [{"url": f"tls://{helper.address}#{NAME}",
+                                "ca_file": str(self.ca.crt)}]
+        daemon = self.begin(Daemon(self.path("privydnsd"), config))
+        self.assert_answers(daemon, "boot.wild.example", ["192.0.2.99"])
+        daemon.stop()
+        found = capture.assert_only_dot()
+        self.assertTrue(any(upstream.address in (p[1], p[3]) for p in found))
+
+    def test_start_with_the_built_in_upstreams(self):
+        def behave(talk):
+            for query in talk.queries():
+                talk.answer(query, address="192.0.2.123")
+
+        # no certificate of a known CA, so nothing may be asked
+        quad9 = self.begin(Peer("9.9.9.9", self.ca.issue("quad9", ["dns.quad9.net"]), behave))
+        self.begin(Peer("149.112.112.112", self.ca.issue("quad9b", ["dns.quad9.net"]), behave))
+        capture = Capture(self)
+        daemon = self.begin(Daemon(self.path("privydnsd"), None, "-l", "127.0.0.1",
+                                   "-v", env={"PRIVYDNS_USER": "root"}))
+        wait_until(lambda: quad9.accepted)
+        reply = daemon.ask("secret.example", use_edns=0)
+        self.assertEqual(reply.rcode(), dns.rcode.SERVFAIL)
+        self.assertEqual(quad9.queries, [])
+        self.assertTrue(daemon.log_lines(r"(?i)quad9"), daemon.log())
+        daemon.stop()
+        capture.assert_only_dot()

@@ -1,0 +1,150 @@
+"""Who is at the other end: certificates, pins, resumption."""
+import dns.rcode
+
+from harness import NAME, Daemon, SystemTest, connections, ede, http_get, wait_until
+from peer import Peer, honest
+from servers import CA, Dnsdist, Unbound
+
+
+class WrongCertificates(SystemTest):
+    """Each is refused before a query is sent, says so once in the log and to the client."""
+
+    def refused(self, certificate, reason, url_name=NAME, **entry):
+        peer = self.begin(Peer("127.0.0.2", certificate, honest))
+        entry = {"name": "badserver", **self.upstream("127.0.0.2", url_name), **entry}
+        daemon = self.daemon(entry, query={"deadline": "1s"})
+        for i in range(3):
+            reply = daemon.ask(f"s{i}.example", use_edns=0)
+            self.assertEqual(dns.rcode.to_text(reply.rcode()), "SERVFAIL")
+            self.assertEqual(reply.answer, [])
+            if i == 0:
+                errors = ede(reply)
+                self.assertEqual([code for code, _ in errors], [23], reply)
+                self.assertIn("badserver", errors[0][1])
+        self.assertEqual(peer.queries, [])
+        said = daemon.log_lines(r"badserver.*(?i:" + reason + ")")
+        changes = [line for line in said if "debug" not in line.lower()]
+        self.assertGreaterEqual(len(said), 1, daemon.log())
+        return daemon, changes
+
+    def test_wrong_name(self):
+        self.refused(self.ca.issue("wrong", ["other.example"]), "name|match")
+
+    def test_wrong_address(self):
+        self.refused(self.ca.issue("wrongip", ["127.0.0.77"]), "address|name|match", url_name="")
+
+    def test_expired(self):
+        self.refused(self.ca.expired("old", [NAME]), "expired")
+
+    def test_self_signed(self):
+        self.refused(self.ca.self_signed("self", [NAME]), "self.?signed")
+
+    def test_unknown_ca(self):
+        other = CA(self.path("other-ca"), "another-ca")
+        self.refused(other.issue("stranger", [NAME]), "issuer|unknown|verif|CA")
+
+    def test_wrong_pin(self):
+        other = self.ca.issue("other", [NAME])
+        self.refused(self.certificate, "pin", pins=[f"sha256/{other.pin()}"])
+
+    def test_only_the_common_name_matches(self):
+        self.refused(self.ca.issue(NAME, ["other.example"]), "name|match")
+
+    def test_said_once_per_change(self):
+        peer = self.begin(Peer("127.0.0.2", self.ca.expired("old2", [NAME]), honest))
+        daemon = self.daemon(self.upstream(peer, **{"name": "badserver"}), level="notice",
+                             query={"deadline": "1s"})
+        for i in range(3):
+            daemon.ask(f"o{i}.example")
+        wait_until(lambda: peer.accepted > 1)
+        self.assertEqual(len(daemon.log_lines("badserver.*expired")), 1, daemon.log())
+
+
+class GoodCertificates(SystemTest):
+    def test_address_in_the_certificate(self):
+        upstream = self.unbound(certificate=self.ca.issue("ip", ["127.0.0.2"]))
+        self.assert_answers(self.daemon(self.upstream(upstream, name="")))
+
+    def test_a_pin_of_several_matches(self):
+        other = self.ca.issue("backup", [NAME])
+        pins = [f"sha256/{other.pin()}", f"sha256/{self.certificate.pin()}"]
+        self.assert_answers(self.daemon(self.upstream(self.unbound(), pins=pins)))
+
+    def test_tls_name(self):
+        upstream = self.unbound()
+        entry = {"url": f"tls://{upstream.address}", "tls_name": NAME,
+                 "ca_file": str(self.ca.crt)}
+        self.assert_answers(self.daemon(entry))
+
+    def test_ipv6_upstream(self):
+        upstream = self.begin(Unbound(self.path("unbound"), "::1", 853, self.certificate))
+        entry = {"url": f"tls://[::1]#{NAME}", "ca_file": str(self.ca.crt)}
+        self.assert_answers(self.daemon(entry))
+        upstream.stop()
+
+
+class Resumption(SystemTest):
+    """Counted at the server."""
+
+    ROUNDS = 20
+
+    def reconnect(self, daemon, label, closed):
+        """Ask, wait until the connection is gone, again."""
+        for i in range(self.ROUNDS + 1):
+            self.assert_answers(daemon, f"{label}{i}.wild.example", ["192.0.2.99"])
+            closed(i + 1)
+
+    def test_scripted_server_closes_after_each_answer(self):
+        def behave(talk):
+            query = talk.read()
+            if query:
+                talk.answer(query, address="192.0.2.99")
+            with talk.peer.lock:
+                talk.peer.ended = getattr(talk.peer, "ended", 0) + 1
+            talk.close()
+
+        peer = self.begin(Peer("127.0.0.2", self.certificate, behave))
+        daemon = self.daemon(peer)
+        self.reconnect(daemon, "r", lambda n: None)
+        self.assertGreaterEqual(peer.handshakes, self.ROUNDS)
+        self.assertGreaterEqual(peer.resumed, (peer.handshakes - 1) * 19 // 20)
+
+    def test_unbound_counts_resumed_sessions(self):
+        upstream = self.unbound(extra="tcp-idle-timeout: 100\nedns-tcp-keepalive: no")
+        daemon = self.daemon(upstream)
+
+        def closed(_):
+            wait_until(lambda: not connections(upstream), 5)
+
+        self.reconnect(daemon, "u", closed)
+        found = upstream.statistics()
+        resumed = int(found["num.query.tls.resume"])
+        self.assertGreaterEqual(resumed, self.ROUNDS * 19 // 20, found)
+
+    def test_dnsdist_counts_resumed_sessions(self):
+        backend = self.begin(Unbound(self.path("backend"), "127.0.0.9", 5353))
+        upstream = self.begin(Dnsdist(
+            self.path("dnsdist"), "127.0.0.3", 853, self.certificate, backend,
+            "setTCPRecvTimeout(1)\nwebserver('127.0.0.1:8083')\n"
+            "setWebserverConfig({password='x', apiKey='x', statsRequireAuthentication=false})"))
+        daemon = self.daemon(upstream)
+        self.ROUNDS = 4  # dnsdist's shortest idle time is a second
+        self.reconnect(daemon, "d", lambda _: wait_until(lambda: not connections(upstream), 5))
+        metrics = http_get("127.0.0.1", 8083, "/metrics")
+        resumed = [line for line in metrics.splitlines()
+                   if line.startswith("dnsdist_frontend_tlsresumptions")]
+        self.assertEqual(float(resumed[0].split()[-1]), self.ROUNDS, resumed)
+
+    def test_a_pin_holds_on_a_resumed_session_too(self):
+        """A reload with another pin does not use the old tickets."""
+        upstream = self.unbound()
+        other = self.ca.issue("otherpin", [NAME])
+        config = self.config(self.upstream(upstream, pins=[f"sha256/{self.certificate.pin()}"]))
+        daemon = self.begin(Daemon(self.path("privydnsd"), config))
+        self.assert_answers(daemon, "one.wild.example", ["192.0.2.99"])
+        daemon.write(self.config(self.upstream(upstream, pins=[f"sha256/{other.pin()}"]),
+                                 query={"deadline": "1s"}))
+        daemon.send(1)
+        daemon.wait_log("(?i)reload")
+        reply = daemon.ask("two.wild.example", use_edns=0)
+        self.assertEqual(dns.rcode.to_text(reply.rcode()), "SERVFAIL")
