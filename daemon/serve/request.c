@@ -55,27 +55,29 @@ void server_set_policy(struct server *s, struct policy *policy)
 
 /* ---- judging ---- */
 
-static size_t finish(const struct judged *j, uint8_t *reply, size_t length, size_t capacity,
+/* Replies made here are made anew, even where the query was signed. */
+static size_t finish(struct asker asker, uint8_t *reply, size_t length, size_t capacity,
                      unsigned rcode, const struct answer_edes *edes)
 {
-    return length ? answer_fit(&j->asker, reply, length, capacity, rcode, edes) : 0;
+    asker.opaque = false;
+    return length ? answer_fit(&asker, reply, length, capacity, rcode, edes) : 0;
 }
 
 size_t request_refuse(const struct judged *j, uint8_t *reply, size_t capacity)
 {
     const struct pv_query_view *q = &j->view;
     const struct verdict *v = &j->verdict;
-    struct judged own = *j;
-    own.asker.edns = v->with_opt;
-    own.asker.keepalive = own.asker.opaque = false;
-    if (v->opt_at_fault)
-        own.asker.dnssec_ok = false;
+    struct asker asker = j->asker;
     struct answer_edes edes = {0};
+    asker.edns = v->with_opt;
+    asker.keepalive = false; /* B25: bad input gets no longer answers */
+    if (v->opt_at_fault)
+        asker.dnssec_ok = false;
     if (v->ede >= 0)
         answer_ede_add(&edes, (uint16_t)v->ede, NULL, NULL, 0);
     size_t length = answer_empty(&q->header, v->with_question ? q->question_bytes : NULL,
                                  q->question_length, v->rcode, reply, capacity);
-    return finish(&own, reply, length, capacity, v->rcode, &edes);
+    return finish(asker, reply, length, capacity, v->rcode, &edes);
 }
 
 enum request_fate request_judge(const struct policy *policy, const struct arrival *arrival,
@@ -86,8 +88,6 @@ enum request_fate request_judge(const struct policy *policy, const struct arriva
     ret->verdict = verdict_of(policy, &ret->view, arrival->tcp, &arrival->peer);
     ret->asker = asker_of(&ret->view, arrival->tcp, (uint16_t)policy->config->edns_size);
     ret->asker.keepalive_value = arrival->keepalive_value;
-    struct judged local = *ret;
-    local.asker.opaque = false; /* what is made here is made anew */
     size_t length;
     switch (ret->verdict.kind) {
     case VERDICT_DROP:
@@ -97,12 +97,12 @@ enum request_fate request_judge(const struct policy *policy, const struct arriva
         break;
     case VERDICT_SPECIAL:
         length = special_answer(&ret->verdict.special, &ret->view, reply, capacity);
-        length = finish(&local, reply, length, capacity, length ? PV_RCODE(pv_get16(reply + 2)) : 0,
-                        NULL);
+        ret->verdict.rcode = length ? PV_RCODE(pv_get16(reply + 2)) : 0;
+        length = finish(ret->asker, reply, length, capacity, ret->verdict.rcode, NULL);
         break;
     case VERDICT_HINFO:
         length = answer_hinfo(&ret->view, reply, capacity);
-        length = finish(&local, reply, length, capacity, PV_NOERROR, NULL);
+        length = finish(ret->asker, reply, length, capacity, PV_NOERROR, NULL);
         break;
     case VERDICT_CACHE:
     case VERDICT_FORWARD:
@@ -266,9 +266,7 @@ static bool from_cache(struct server *s, const struct judged *j, const struct ar
     if (facts.failure)
         answer_ede_add(&edes, PV_EDE_CACHED_ERROR, NULL, NULL, 0);
     unsigned rcode = PV_RCODE(pv_get16(reply + 2));
-    struct asker asker = j->asker;
-    asker.opaque = false;
-    *ret_length = answer_fit(&asker, reply, length, PV_MESSAGE_MAX, rcode, &edes);
+    *ret_length = finish(j->asker, reply, length, PV_MESSAGE_MAX, rcode, &edes);
     stats_answer(s->stats, rcode, STATS_CACHE, 0);
     pv_debug("answered from the cache, %zu octets", *ret_length);
     return true;
@@ -335,7 +333,7 @@ enum request_fate request_handle(struct server *s, const struct arrival *a, uint
     if (j.verdict.malformed)
         stats_count(&s->stats->malformed, 1);
     if (fate == REQUEST_REPLIED)
-        stats_answer(s->stats, PV_RCODE(pv_get16(reply + 2)), STATS_LOCAL, 0);
+        stats_answer(s->stats, j.verdict.rcode, STATS_LOCAL, 0);
     if (fate != REQUEST_PENDING)
         return fate;
     if (j.verdict.kind != VERDICT_OPAQUE && from_cache(s, &j, a, reply, ret_length))
