@@ -1,5 +1,15 @@
 #include "wire/edns.h"
 
+struct pv_edns pv_edns_read(uint16_t rrclass, uint32_t ttl, struct pv_reader rdata)
+{
+    return (struct pv_edns){.present = true,
+                            .dnssec_ok = ttl & 0x8000,
+                            .version = (uint8_t)(ttl >> 16),
+                            .extended_rcode = (uint8_t)(ttl >> 24),
+                            .udp_size = rrclass,
+                            .options = rdata};
+}
+
 bool pv_option_read(struct pv_reader *options, struct pv_option *ret)
 {
     if (options->bad || pv_left(options) == 0)

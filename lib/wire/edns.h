@@ -20,6 +20,9 @@ struct pv_edns {
     struct pv_reader options; /* the RDATA */
 };
 
+/* From the parts of an OPT record: its class, its TTL, its RDATA. */
+struct pv_edns pv_edns_read(uint16_t rrclass, uint32_t ttl, struct pv_reader rdata);
+
 struct pv_option {
     uint16_t code, length;
     const uint8_t *data;
