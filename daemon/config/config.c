@@ -34,7 +34,8 @@ static struct config *config_finish(struct config *c, const struct faults *fault
 static void config_build(struct config *c, struct node *tree, struct faults *faults)
 {
     c->tree = tree;
-    if (!decode_config(c, tree, faults))
+    c->built_in_upstreams = !node_path(tree, "pools.default.upstreams");
+    if (!sources_built_in(c->arena, tree, faults) || !decode_config(c, tree, faults))
         faults_error(faults, &(struct place){.source = "privydnsd"}, "no memory");
     check_config(c, faults);
 }

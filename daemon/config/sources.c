@@ -254,21 +254,22 @@ static void take_options(struct sources *s, const struct options *o)
 
 /* ---- all ---- */
 
-/* The pool `default` that nobody wrote: the upstreams of the build. */
-static void take_built_in(struct sources *s)
+bool sources_built_in(struct arena *arena, struct node *tree, struct faults *faults)
 {
-    struct node *pools = node_get(s->tree, "pools");
+    struct sources s = {.arena = arena, .faults = faults, .tree = tree};
+    struct node *pools = node_get(tree, "pools");
     struct node *pool = node_get(pools, "default");
     if (node_get(pool, "upstreams") || (pool && !pool->null && pool->kind != NODE_MAP) ||
         (pools && !pools->null && pools->kind != NODE_MAP))
-        return;
+        return true;
     if (pools && pools->first && !pool)
-        faults_warn(s->faults, &pools->key_place,
+        faults_warn(faults, &pools->key_place,
                     "pools: there is no pool 'default'; what no route takes is asked of the "
                     "built-in one, %s",
                     schema_built_in_upstreams);
     const struct schema_row *row = schema_find(&schema_pool, "upstreams");
-    put(s, row, decode_split(s->arena, row, &(struct place){0}, schema_built_in_upstreams));
+    put(&s, row, decode_split(arena, row, &(struct place){0}, schema_built_in_upstreams));
+    return !s.failed;
 }
 
 struct node *sources_read(struct arena *arena, const struct options *o, struct faults *faults)
@@ -281,10 +282,9 @@ struct node *sources_read(struct arena *arena, const struct options *o, struct f
         no_memory(&s);
         return NULL;
     }
-    take_file(&s, file, file == (const char *)SOURCES_FILE);
+    take_file(&s, file, !o->config && !(variable && variable[0]));
     take_drop_ins(&s, file);
     take_environment(&s);
     take_options(&s, o);
-    take_built_in(&s);
     return s.failed ? NULL : s.tree;
 }

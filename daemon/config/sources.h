@@ -13,5 +13,7 @@ struct options;
  * read is also checked source by source, so that a fault is told even where a later source hides
  * it. */
 struct node *sources_read(struct arena *, const struct options *, struct faults *);
+/* Where nobody wrote the pool `default`, or its upstreams: those of the build. False: no memory. */
+bool sources_built_in(struct arena *, struct node *tree, struct faults *);
 
 #endif

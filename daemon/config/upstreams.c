@@ -1,0 +1,241 @@
+#include "config/check.h"
+#include "config/node.h"
+#include "config/schema.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- private files ---- */
+
+enum { PRIVATE_MODE = 0137 }; /* bits that a private file must not have */
+
+static bool is_trusted(uid_t owner, const char *user)
+{
+    const struct passwd *service = user ? getpwnam(user) : NULL;
+    return owner == 0 || owner == geteuid() || (service && owner == service->pw_uid);
+}
+
+static void check_private(const struct config *c, const struct config_upstream *up, const char *key,
+                          const char *path, struct faults *f)
+{
+    struct place place = check_key_place(up->node, key);
+    struct stat st;
+    int fd = path ? open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC) : -1;
+    if (!path)
+        return;
+    if (fd < 0 || fstat(fd, &st))
+        faults_error(f, &place, "%s: '%s' cannot be read: %s", key, path, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        faults_error(f, &place, "%s: '%s' is not a file", key, path);
+    else if (st.st_mode & PRIVATE_MODE)
+        faults_error(f, &place,
+                     "%s: '%s' has mode %04o: others could read or change it; allowed: "
+                     "0640 or less (chmod 0600)",
+                     key, path, (unsigned)st.st_mode & 07777);
+    else if (!is_trusted(st.st_uid, c->user))
+        faults_error(f, &place, "%s: '%s' belongs to uid %u; allowed: root or %s", key, path,
+                     (unsigned)st.st_uid, c->user ? c->user : "our user");
+    if (fd >= 0)
+        close(fd);
+}
+
+/* ---- one upstream ---- */
+
+/* Which key is which option of the library's. */
+static const struct mapping {
+    const char *key;
+    size_t ours, theirs;
+    bool list;
+    bool identity; /* part of the client's: they stand and fall together */
+} mappings[] = {
+#define TEXT(key, member)                                                                          \
+    {                                                                                              \
+        key, offsetof(struct config_upstream, member),                                             \
+            offsetof(struct privy_upstream_options, member), false, false                          \
+    }
+#define LIST(member)                                                                               \
+    {                                                                                              \
+#        member, offsetof(struct config_upstream, member),                                         \
+            offsetof(struct privy_upstream_options, member), true, false                           \
+    }
+#define IDENTITY(member)                                                                           \
+    {                                                                                              \
+#        member, offsetof(struct config_upstream, member),                                         \
+            offsetof(struct privy_upstream_options, member), false, true                           \
+    }
+    TEXT("name", name),
+    TEXT("operator", operator_name),
+    LIST(properties),
+    LIST(addresses),
+    IDENTITY(client_cert),
+    IDENTITY(client_key),
+    IDENTITY(client_key_passphrase_file),
+    TEXT("ca_file", ca_file),
+    TEXT("tls_name", tls_name),
+    TEXT("tls_min", tls_min),
+    LIST(pins),
+};
+#define MAPPINGS (sizeof mappings / sizeof *mappings)
+
+static void fill(const struct config_upstream *up, struct privy_upstream_options *o)
+{
+    *o = (struct privy_upstream_options){.size = sizeof *o};
+    for (size_t i = 0; i < MAPPINGS; i++) {
+        const void *from = (const char *)up + mappings[i].ours;
+        void *to = (char *)o + mappings[i].theirs;
+        const struct config_strings *list = from;
+        if (!mappings[i].list)
+            memcpy(to, from, sizeof(char *));
+        else if (list->count)
+            memcpy(to, &list->items, sizeof list->items);
+    }
+}
+
+static const struct mapping *mapping_of(const char *message)
+{
+    size_t length = strcspn(message, ":");
+    for (size_t i = 0; i < MAPPINGS; i++)
+        if (strlen(mappings[i].key) == length && !strncmp(mappings[i].key, message, length))
+            return &mappings[i];
+    return NULL;
+}
+
+static void forget(struct privy_upstream_options *o, const struct mapping *faulty)
+{
+    const void *none = NULL;
+    for (size_t i = 0; i < MAPPINGS; i++)
+        if (&mappings[i] == faulty || (faulty->identity && mappings[i].identity))
+            memcpy((char *)o + mappings[i].theirs, &none, sizeof none);
+}
+
+/* The library tells its first fault only: forget the option at fault and ask again, so that all are
+ * told. A set with a fault is never used. */
+static void add_upstream(struct privy_upstreams *set, const struct config_upstream *up,
+                         struct faults *f)
+{
+    struct privy_upstream_options o;
+    const struct mapping *faulty = mappings;
+    fill(up, &o);
+    for (size_t i = 0; faulty && i <= MAPPINGS; i++) {
+        struct privy_error error;
+        if (privy_upstreams_add(set, up->url, &o, &error) == PRIVY_OK)
+            return;
+        faulty = mapping_of(error.message);
+        struct place place = check_key_place(up->node, faulty ? faulty->key : "url");
+        faults_error(f, &place, "%s", error.message);
+        if (faulty)
+            forget(&o, faulty);
+    }
+}
+
+/* ---- pools ---- */
+
+struct matches {
+    const char *protocol;
+    unsigned count;
+};
+
+static void count_match(void *arg, const struct privy_upstream_stats *stats)
+{
+    struct matches *m = arg;
+    m->count +=
+        !strcmp(m->protocol, "mtls") ? stats->client_auth : !strcmp(m->protocol, stats->protocol);
+}
+
+static void check_filter(const struct config_pool *pool, struct faults *f)
+{
+    struct matches m = {.protocol = pool->protocol};
+    struct place place = check_key_place(pool->node, "protocol");
+    privy_upstreams_stats(pool->set, count_match, &m);
+    if (strcmp(pool->protocol, "any") && !m.count)
+        faults_error(f, &place, "protocol: no upstream of pool '%s' speaks %s", pool->name,
+                     pool->protocol);
+}
+
+static struct privy_upstreams *previous_set(const struct config *previous, const char *name)
+{
+    for (size_t i = 0; previous && i < previous->pool_count; i++)
+        if (!strcmp(previous->pools[i].name, name))
+            return previous->pools[i].set;
+    return NULL;
+}
+
+static void make_pool(const struct config *c, struct config_pool *pool,
+                      const struct config *previous, struct faults *f)
+{
+    struct privy_upstreams_options o = {.size = sizeof o,
+                                        .pool = pool->name,
+                                        .protocol = pool->protocol,
+                                        .pool_options = pool->options,
+                                        .bootstrap = c->bootstrap_set};
+    struct privy_error error;
+    if (privy_upstreams_new(previous_set(previous, pool->name), &o, &pool->set, &error)) {
+        struct place place = check_key_place(pool->node, "protocol");
+        faults_error(f, &place, "%s", error.message);
+        return;
+    }
+    size_t errors = f->errors;
+    for (size_t i = 0; i < pool->upstream_count; i++) {
+        const struct config_upstream *up = &pool->upstreams[i];
+        check_private(c, up, "client_key", up->client_key, f);
+        check_private(c, up, "client_key_passphrase_file", up->client_key_passphrase_file, f);
+        if (up->url)
+            add_upstream(pool->set, up, f);
+    }
+    if (f->errors == errors && pool->protocol)
+        check_filter(pool, f);
+}
+
+/* ---- bootstrap ---- */
+
+static void add_bootstrap(struct config *c, size_t i, struct faults *f)
+{
+    const char *url = c->bootstrap.items[i];
+    struct place place = check_item_place(node_get(c->tree, "bootstrap"), i);
+    struct pv_addr addr;
+    struct privy_error error;
+    if (strstr(url, "://") && strncmp(url, "sdns:", 5) && !check_host_address(url, &addr)) {
+        faults_error(f, &place,
+                     "bootstrap: '%.200s' needs an address for a host, as in "
+                     "tls://9.9.9.9#dns.quad9.net",
+                     url);
+        return;
+    }
+    enum privy_status status = privy_upstreams_add(c->bootstrap_set, url, NULL, &error);
+    if (status == PRIVY_EPERM)
+        faults_error(f, &place, "bootstrap: '%.200s' is not encrypted", url);
+    else if (status)
+        faults_error(f, &place, "bootstrap: %s",
+                     strncmp(error.message, "url: ", 5) ? error.message : error.message + 5);
+}
+
+/* Of a build without the protocol of the built-in ones nobody may hear: who needs them will. */
+static void make_bootstrap(struct config *c, const struct config *previous, struct faults *f)
+{
+    struct privy_upstreams_options o = {.size = sizeof o, .pool = "bootstrap"};
+    struct faults unheard = {0};
+    struct faults *heard = node_get(c->tree, "bootstrap") ? f : &unheard;
+    struct privy_error error;
+    privy_pool_options_default(&o.pool_options);
+    if (privy_upstreams_new(previous ? previous->bootstrap_set : NULL, &o, &c->bootstrap_set,
+                            &error))
+        faults_error(f, &(struct place){.source = "bootstrap"}, "%s", error.message);
+    for (size_t i = 0; c->bootstrap_set && i < c->bootstrap.count; i++)
+        add_bootstrap(c, i, heard);
+    if (unheard.errors || !c->bootstrap.count) {
+        privy_upstreams_unref(c->bootstrap_set);
+        c->bootstrap_set = NULL;
+    }
+    faults_done(&unheard);
+}
+
+void check_upstreams(struct config *c, const struct config *previous, struct faults *f)
+{
+    make_bootstrap(c, previous, f);
+    for (size_t i = 0; i < c->pool_count; i++)
+        make_pool(c, &c->pools[i], previous, f);
+}
