@@ -157,16 +157,17 @@ size_t pv_name_check(struct pv_reader *r, const uint8_t *message, struct pv_name
     return walk_end(&w, r, ret_why);
 }
 
-void pv_name_lower(uint8_t *name, size_t length)
-{
-    /* Length octets are below 'A': no need to tell them from letters. */
-    for (size_t i = 0; i < length; i++)
-        name[i] |= (uint8_t)((unsigned)(name[i] - 'A') < 26) << 5;
-}
-
+/* Length octets are below 'A': they need not be told from letters. */
 static inline uint8_t lower(uint8_t c)
 {
-    return c | (uint8_t)((uint8_t)((unsigned)(c - 'A') < 26) << 5);
+    unsigned is_upper = (unsigned)c - 'A' < 26;
+    return (uint8_t)(c | is_upper << 5);
+}
+
+void pv_name_lower(uint8_t *name, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        name[i] = lower(name[i]);
 }
 
 bool pv_name_equal(const uint8_t *a, const uint8_t *b, size_t length)
