@@ -27,6 +27,7 @@ struct pv_entry {
     struct pv_list lru;
     _Atomic unsigned refs;
     _Atomic bool refreshing; /* somebody fetches a new one (prefetch, stale): at most one does */
+    _Atomic uint64_t held;   /* s: a refresh failed then; stale until 30 s later without another */
     uint8_t segment;         /* of the LRU: probation or protected; the shard's lock */
     bool failure;            /* SERVFAIL to be repeated [C10]; message: header and question */
     uint8_t ede_count;

@@ -28,9 +28,10 @@ struct pv_conn {
     struct pv_list attempts; /* sent and unanswered, oldest first */
     unsigned in_flight;
     uint64_t opened, progress; /* µs: begun; the last whole message */
+    uint64_t overdue;          /* suspect: when the unanswered attempt was sent */
     uint64_t last_used;        /* age seconds: pooled connections do not survive a long sleep */
     uint32_t idle_ms;
-    bool answered;             /* has given at least one answer */
+    bool answered; /* has given at least one answer */
     bool trial;
     struct pv_conn_facts facts;
     struct pv_timer clock, wake;
@@ -41,6 +42,7 @@ struct pv_conn {
 
 struct pv_conn *pv_conn_open(struct pv_endpoint *, enum pv_kind, bool trial); /* NULL: no memory */
 bool pv_conn_takes(const struct pv_conn *); /* ready and has room */
+bool pv_conn_is(const struct pv_conn *, enum pv_conn_state);
 /* Give it an attempt (pv_conn_takes was true). */
 void pv_conn_send(struct pv_conn *, struct pv_attempt *);
 /* An attempt leaves (answered, failed, dropped): bookkeeping, and the clocks. */

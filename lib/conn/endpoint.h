@@ -6,10 +6,10 @@
 #include "conn/conn.h"
 
 struct pv_endpoint_events {
-    /* It has a connection that takes attempts, or it answered after it was down. */
-    void (*ready)(void *owner, struct pv_endpoint *);
-    /* The last connection that was opening failed. */
-    void (*failed)(void *owner, struct pv_endpoint *);
+    /* It has a new connection that takes attempts; true: some will come in this turn. */
+    bool (*ready)(void *owner, struct pv_endpoint *);
+    /* It answered, after it was down. */
+    void (*recovered)(void *owner, struct pv_endpoint *);
     /* It has no address (or they are old, or none of them could be connected): look them up, then
      * pv_endpoint_set_addresses(). May be called again any time. */
     void (*lookup)(void *owner, struct pv_endpoint *);
@@ -26,15 +26,14 @@ struct pv_endpoint {
     void *owner;
     unsigned max_conns;
     struct pv_list conns;
-    unsigned conn_count; /* not closed ones, trials beside an opening one not counted */
     struct pv_list waiting;
     struct pv_addr *addresses; /* looked-up ones; configured ones stay with the upstream */
     unsigned address_count, address_first;
     uint64_t addresses_until; /* age seconds; 0: for good */
     bool draining, pumping;
-    unsigned rank;            /* resolver/select's */
+    unsigned rank; /* resolver/select's */
     struct pv_timer wake;
-    struct pv_deferred pump;
+    struct pv_deferred settle; /* end of turn: draining may be over */
     struct pv_ask probe_ask;
     unsigned long long state_of_proto[]; /* endpoint_size octets, aligned */
 };
@@ -64,12 +63,16 @@ void pv_endpoint_warm(struct pv_endpoint *);
 void pv_endpoint_trial(struct pv_endpoint *, bool last_way_out);
 void pv_endpoint_set_addresses(struct pv_endpoint *, const struct pv_addr *, unsigned count,
                                uint32_t ttl_s);
+/* The lookup failed: the upstream is down for that reason. */
+void pv_endpoint_no_addresses(struct pv_endpoint *, const char *reason);
 void pv_endpoint_network_changed(struct pv_endpoint *);
 
 /* For conn.c. */
 void pv_endpoint_conn_ready(struct pv_endpoint *, struct pv_conn *);
 void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outcome,
                            const char *reason);
-void pv_endpoint_room(struct pv_endpoint *); /* a connection has room again */
+void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);
+void pv_endpoint_pump(struct pv_endpoint *);     /* a connection has room again */
+void pv_endpoint_answered(struct pv_endpoint *); /* the upstream is good */
 
 #endif

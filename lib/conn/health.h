@@ -1,5 +1,5 @@
-/* Health: what all threads learn of one upstream. Atomics; whoever wins a change of state writes the
- * log line, so it is said once per process. */
+/* Health: what all threads learn of one upstream. Atomics; whoever wins a change of state writes
+ * the log line, so it is said once per process. */
 #ifndef PV_CONN_HEALTH_H
 #define PV_CONN_HEALTH_H
 
@@ -8,29 +8,33 @@
 /* Back-off [U16]: 250 ms x 2, at most 5 s, +-25 %. */
 enum { PV_BACKOFF_FIRST_US = 250000, PV_BACKOFF_LAST_US = 5000000 };
 
-/* Told when an upstream goes up or down, in the process, once per change. */
-typedef void pv_health_watch(void *arg, const struct pv_upstream *, bool up, const char *reason);
-void pv_health_set_watch(struct pv_upstream *, pv_health_watch *, void *arg);
+/* Told when an upstream goes up or down, once per change in the process. NULL: nobody. */
+void pv_health_set_watch(struct pv_upstream *, privy_event_callback *watch, void *arg);
 
 /* An answer took so long. */
 void pv_health_sample(struct pv_upstream *, uint64_t us);
 /* It answered: up, back-off gone. True: it was down before. */
 bool pv_health_good(struct pv_upstream *);
 /* It failed as an upstream: down, next trial after the back-off. */
-void pv_health_bad(struct pv_upstream *, uint64_t now, const char *reason);
+void pv_health_bad(struct pv_upstream *, uint64_t now, enum pv_outcome, const char *reason);
+/* A question to it went unanswered for longer than the try timeout; many in a row are a failure. */
+void pv_health_timeout(struct pv_upstream *, uint64_t now, uint64_t waited_us);
 /* Everything it did may be void (network, clock, keys changed): no back-off. */
 void pv_health_forgive(struct pv_upstream *);
 bool pv_health_is_down(const struct pv_upstream *);
-/* May a trial begin now? Takes the permission: one caller in the process wins it. spacing_us: at least
- * so long until the next one. */
+enum pv_outcome pv_health_outcome(const struct pv_upstream *); /* what took it down last */
+void pv_health_reason(struct pv_upstream *, char *out, size_t capacity); /* "" when up */
+/* May a trial begin now? Takes the permission: one caller in the process wins it. last_way_out: no
+ * upstream of the pool is up, so the back-off does not count, only 4 trials a second. */
 bool pv_health_take_trial(struct pv_upstream *, uint64_t now, bool last_way_out);
-uint64_t pv_health_next_trial(const struct pv_upstream *);
 void pv_health_count(struct pv_upstream *, enum pv_result);
 
 /* Learnt times, µs. */
-uint64_t pv_health_srtt(const struct pv_upstream *);        /* 0: none yet */
-uint64_t pv_health_try_timeout(const struct pv_upstream *); /* SRTT + 4 RTTVAR in [500 ms, 2 s]; 1 s */
-uint64_t pv_health_hedge_after(const struct pv_upstream *); /* max(150 ms, 2 SRTT), at most 600 ms */
+uint64_t pv_health_srtt(const struct pv_upstream *); /* 0: none yet */
+uint64_t pv_health_try_timeout(
+    const struct pv_upstream *); /* SRTT + 4 RTTVAR in [500 ms, 2 s]; 1 s */
+uint64_t pv_health_hedge_after(
+    const struct pv_upstream *); /* max(150 ms, 2 SRTT), at most 600 ms */
 uint64_t pv_health_suspect_after(const struct pv_upstream *); /* max(500 ms, 3 SRTT) */
 
 #endif

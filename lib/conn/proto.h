@@ -1,5 +1,5 @@
-/* THE NECK. Below it bytes, above it questions. A protocol is written against this header alone, and
- * nothing outside lib/proto knows that it exists.
+/* THE NECK. Below it bytes, above it questions. A protocol is written against this header alone,
+ * and nothing outside lib/proto knows that it exists.
  *
  * Words, one thing each:
  *   upstream   what the user said about one server; immutable, counted, shared by all threads; with
@@ -16,8 +16,8 @@
  *
  * A handler is one const struct pv_proto. It only classifies failures; what follows from one is a
  * row of resolver/next.c. It makes no retry, picks no upstream, reads no configuration, calls no
- * user. How to add one: write lib/proto/NAME.c with `const struct pv_proto pv_proto_NAME[]`, and put
- * the word into the build's `protocols` option. */
+ * user. How to add one: write lib/proto/NAME.c with `const struct pv_proto pv_proto_NAME[]`, and
+ * put the word into the build's `protocols` option. */
 #ifndef PV_CONN_PROTO_H
 #define PV_CONN_PROTO_H
 
@@ -32,21 +32,21 @@ enum pv_kind { PV_STREAM, PV_DATAGRAM };
 enum pv_outcome {
     PV_PENDING = 0,
     /* The connection or the peer failed. */
-    PV_DIED_IDLE,    /* a connection that had served before was closed before any answer to this */
-    PV_DIED_FRESH,   /* a new connection was closed before its first answer */
-    PV_UNREACHABLE,  /* refused, no route: nothing was sent */
-    PV_UNOPENED,     /* no connection within the limit: nothing was sent */
-    PV_UNTRUSTED,    /* certificate, name or pin: nothing was sent */
-    PV_TLS_FAILED,   /* another TLS failure */
-    PV_TIMED_OUT,    /* sent, and the connection was given up without an answer */
-    PV_BAD_ANSWER,   /* malformed, or to another question */
-    PV_TRUNCATED,    /* a datagram answer was cut */
-    PV_NO_ROOM,      /* ours: no memory, no descriptor, no id */
+    PV_DIED_IDLE,   /* a connection that had served before was closed before any answer to this */
+    PV_DIED_FRESH,  /* a new connection was closed before its first answer */
+    PV_UNREACHABLE, /* refused, no route: nothing was sent */
+    PV_UNOPENED,    /* no connection within the limit: nothing was sent */
+    PV_UNTRUSTED,   /* certificate, name or pin: nothing was sent */
+    PV_TLS_FAILED,  /* another TLS failure */
+    PV_TIMED_OUT,   /* sent, and the connection was given up without an answer */
+    PV_BAD_ANSWER,  /* malformed, or to another question */
+    PV_TRUNCATED,   /* a datagram answer was cut */
+    PV_NO_ROOM,     /* ours: no memory, no descriptor, no id */
     /* An answer came; what kind. */
-    PV_GOOD,         /* final */
+    PV_GOOD, /* final */
     PV_SERVFAIL_OR_REFUSED,
-    PV_NOT_SERVED,   /* FORMERR, NOTIMP, NOTAUTH, BADVERS, lame */
-    PV_CUT,          /* TC=1 from a stream */
+    PV_NOT_SERVED, /* FORMERR, NOTIMP, NOTAUTH, BADVERS, lame */
+    PV_CUT,        /* TC=1 from a stream */
     PV_OUTCOMES
 };
 
@@ -57,21 +57,23 @@ struct pv_conn;
 struct pv_ask {
     struct pv_question question;
     bool dnssec_ok, checking_disabled;
-    bool ecs_zero;           /* send the ECS option with source prefix 0 */
-    unsigned pad_block;      /* the user's; 0: none */
-    const uint8_t *opaque;   /* a whole message to pass on, only its id changed [U9]; or NULL */
+    bool ecs_zero;         /* send the ECS option with source prefix 0 */
+    unsigned pad_block;    /* the user's; 0: none */
+    const uint8_t *opaque; /* a whole message to pass on, only its id changed [U9]; or NULL */
     size_t opaque_length;
 };
 
 struct pv_attempt {
-    struct pv_list link;     /* among the endpoint's waiting or the conn's sent ones */
-    struct pv_list of_query; /* the owner's list */
-    struct pv_endpoint *endpoint;
-    struct pv_conn *conn;    /* NULL: waits for one */
+    struct pv_list link;          /* among the endpoint's waiting or the conn's sent ones */
+    struct pv_list of_query;      /* the owner's list */
+    struct pv_endpoint *endpoint; /* while it is pending, and in its events */
+    struct pv_upstream *upstream; /* counted: whom the facts are about */
+    struct pv_conn *conn;         /* NULL: waits for one */
     const struct pv_ask *ask;
-    enum pv_kind kind;       /* wanted */
-    uint16_t id;             /* the handler's */
-    bool was_sent, resent_free, probe, hedge;
+    enum pv_kind kind; /* wanted */
+    uint16_t id;       /* the handler's */
+    bool was_sent;
+    bool fresh; /* only on a connection opened after it began */
 
     /* The record of facts. µs of pv_now; 0: not reached. */
     uint64_t begun, sent, done;
@@ -83,11 +85,12 @@ struct pv_attempt {
     size_t answer_length;
     struct pv_reply reply; /* points into the copy */
 
-    /* The owner. on_sent: it went out now. on_overdue: its connection is suspect: ask elsewhere too,
-     * this one still listens. on_end: outcome is set; deferred, never inside another call. */
+    /* The owner. on_sent: it went out now (may only note it). on_overdue: its connection is
+     * suspect: ask elsewhere too, this one still listens. on_end: outcome is set. The last two are
+     * deferred, never inside another call. */
     const struct pv_attempt_events *events;
     void *owner;
-    struct pv_deferred ending;
+    struct pv_deferred ending, warning;
 };
 
 struct pv_attempt_events {
@@ -98,13 +101,13 @@ struct pv_attempt_events {
 
 /* Traits. */
 enum {
-    PV_TRAIT_STREAM = 1,       /* can open a stream */
-    PV_TRAIT_DATAGRAM = 2,     /* can open a datagram socket, and begins with one */
-    PV_TRAIT_TLS = 4,          /* authenticated by TLS; a client identity may be set */
-    PV_TRAIT_PADS_ITSELF = 8,  /* no EDNS padding */
-    PV_TRAIT_KEEPALIVE = 16,   /* the keepalive option may be sent on its streams [RFC 7828] */
-    PV_TRAIT_ID_ZERO = 32,     /* the transport matches answers: id 0, and any id in the answer */
-    PV_TRAIT_PLAINTEXT = 64,   /* only where the pool says so */
+    PV_TRAIT_STREAM = 1,      /* can open a stream */
+    PV_TRAIT_DATAGRAM = 2,    /* can open a datagram socket, and begins with one */
+    PV_TRAIT_TLS = 4,         /* authenticated by TLS; a client identity may be set */
+    PV_TRAIT_PADS_ITSELF = 8, /* no EDNS padding */
+    PV_TRAIT_KEEPALIVE = 16,  /* the keepalive option may be sent on its streams [RFC 7828] */
+    PV_TRAIT_ID_ZERO = 32,    /* the transport matches answers: id 0, and any id in the answer */
+    PV_TRAIT_PLAINTEXT = 64,  /* only where the pool says so */
 };
 
 struct pv_proto {
@@ -149,20 +152,22 @@ struct pv_conn_facts {
 };
 
 void pv_conn_ready(struct pv_conn *, const struct pv_conn_facts *);
-/* It is over: its attempts fail with outcome (DIED_IDLE or DIED_FRESH is chosen here where outcome is
- * PV_DIED_FRESH), close() is called, and the conn is gone at the end of the turn. */
+/* It is over: its attempts fail with outcome (DIED_IDLE or DIED_FRESH is chosen here where outcome
+ * is PV_DIED_FRESH), close() is called, and the conn is gone at the end of the turn. */
 void pv_conn_lost(struct pv_conn *, enum pv_outcome, const char *reason);
 /* Take no more, finish what is carried (the peer said so). */
 void pv_conn_drain(struct pv_conn *);
 /* Open the next one first, then drain this. */
 void pv_conn_replace(struct pv_conn *);
-/* A whole message that belongs to this connection came, though not an answer to a living attempt. */
+/* A whole message that belongs to this connection came, though not an answer to a living attempt.
+ */
 void pv_conn_progress(struct pv_conn *);
 /* The peer's idle limit [RFC 7828]: close before it runs out. */
 void pv_conn_set_idle(struct pv_conn *, uint32_t ms);
 
 /* Here is the answer: checked against the question, copied. False: it is none (malformed, another
- * question): the attempt has failed with PV_BAD_ANSWER, and a stream peer that does so is broken. */
+ * question): the attempt has failed with PV_BAD_ANSWER, and a stream peer that does so is broken.
+ */
 bool pv_attempt_answered(struct pv_attempt *, const uint8_t *message, size_t length);
 void pv_attempt_failed(struct pv_attempt *, enum pv_outcome, const char *reason);
 
@@ -170,6 +175,10 @@ void pv_attempt_failed(struct pv_attempt *, enum pv_outcome, const char *reason)
  * padding. keepalive: add that option. Returns the length, 0 when it does not fit. PV_DRESSED_MAX
  * always suffices for one that is not opaque. */
 #define PV_DRESSED_MAX 1024
+static inline size_t pv_attempt_dressed_max(const struct pv_attempt *a)
+{
+    return a->ask->opaque ? a->ask->opaque_length : PV_DRESSED_MAX;
+}
 size_t pv_attempt_dress(const struct pv_attempt *, uint16_t id, bool keepalive, uint8_t *out,
                         size_t capacity);
 
@@ -181,8 +190,9 @@ void pv_conn_wake_at(struct pv_conn *, uint64_t us);
 void *pv_endpoint_state(struct pv_endpoint *);
 struct pv_upstream *pv_endpoint_upstream(const struct pv_endpoint *);
 struct pv_loop *pv_endpoint_loop(const struct pv_endpoint *);
-/* The addresses to try, best first, with their ports. */
-const struct pv_addr *pv_endpoint_addresses(const struct pv_endpoint *, unsigned *ret_count);
+/* The addresses to try, best first, with their ports; returns how many. */
+enum { PV_ADDRESSES_MAX = 16 };
+unsigned pv_endpoint_addresses(const struct pv_endpoint *, struct pv_addr out[PV_ADDRESSES_MAX]);
 void *pv_conn_state(const struct pv_conn *);
 struct pv_endpoint *pv_conn_endpoint(const struct pv_conn *);
 enum pv_kind pv_conn_kind(const struct pv_conn *);

@@ -19,6 +19,7 @@ enum pv_result { PV_RESULT_OK, PV_RESULT_TIMEOUT, PV_RESULT_NETWORK, PV_RESULT_T
 struct pv_health {
     _Atomic uint32_t srtt_us, rttvar_us; /* srtt 0: no sample yet */
     _Atomic uint32_t failures;           /* in a row; 0: up */
+    _Atomic uint32_t outcome;            /* how it failed last: enum pv_outcome of conn/proto.h */
     _Atomic uint32_t timeouts;           /* unanswered questions in a row */
     _Atomic uint64_t next_trial_us;      /* monotonic; taken by compare-and-swap */
     _Atomic uint64_t last_way_out_us;    /* the same, where the whole pool is down */
@@ -28,7 +29,7 @@ struct pv_health {
     _Atomic uint32_t connections;
     atomic_flag lock; /* guards the rest: held for a copy only */
     char reason[100]; /* why it is down */
-    void (*watch)(void *arg, const char *name, bool up, const char *reason);
+    privy_event_callback *watch;
     void *watch_arg;
 };
 
@@ -46,6 +47,7 @@ struct pv_upstream {
     char *ca_file;
     char *client_cert, *client_key, *client_key_passphrase_file;
     bool tls13_only;
+    uint64_t files;    /* digest of what the named files were when it was added (size, time, inode) */
     const void *proto; /* const struct pv_proto *, set by the set it is added to */
     void *shared;      /* the protocol's state per process (trust), made by its check() */
     void (*shared_free)(void *);

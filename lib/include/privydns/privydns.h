@@ -139,11 +139,10 @@ PRIVY_API void privy_upstreams_stats(struct privy_upstreams *,
                                                       const struct privy_upstream_stats *),
                                      void *arg);
 
-enum privy_event { PRIVY_UPSTREAM_UP, PRIVY_UPSTREAM_DOWN };
 /* Told of each change of state of each upstream of the set, once per change in the whole process,
- * from the thread that saw it. One callback per set; NULL removes it. */
-typedef void privy_event_callback(void *arg, enum privy_event, const char *upstream,
-                                  const char *reason);
+ * from the thread that saw it: upstream `upstream` is up now, or down for that reason. The library
+ * logs the same as a line. One callback per upstream: the last one set; NULL removes it. */
+typedef void privy_event_callback(void *arg, const char *upstream, bool up, const char *reason);
 PRIVY_API void privy_event_set(struct privy_upstreams *, privy_event_callback *, void *arg);
 
 /* ---- cache ---- */

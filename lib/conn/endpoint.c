@@ -1,0 +1,413 @@
+#include "conn/endpoint.h"
+
+#include "conn/attempt.h"
+#include "conn/health.h"
+
+/* Trials that may be opening at the same time: one each 250 ms, none longer than 2 s. */
+enum { TRIALS_MOST = PV_OPEN_LIMIT_US / PV_BACKOFF_FIRST_US };
+
+#define CONN(it) pv_container(it, struct pv_conn, link)
+
+static enum pv_kind first_kind(const struct pv_endpoint *e)
+{
+    return e->proto->traits & PV_TRAIT_DATAGRAM ? PV_DATAGRAM : PV_STREAM;
+}
+
+struct pv_endpoint *pv_endpoint_new(struct pv_loop *loop, struct pv_upstream *up,
+                                    unsigned max_conns, const struct pv_endpoint_events *events,
+                                    void *owner)
+{
+    const struct pv_proto *proto = up->proto;
+    struct pv_endpoint *e = calloc(1, sizeof *e + proto->endpoint_size);
+    if (!e)
+        return NULL;
+    e->loop = loop;
+    e->upstream = pv_upstream_ref(up);
+    e->proto = proto;
+    e->events = events;
+    e->owner = owner;
+    e->max_conns = max_conns;
+    pv_list_init(&e->link);
+    pv_list_init(&e->conns);
+    pv_list_init(&e->waiting);
+    e->probe_ask.question =
+        (struct pv_question){.name = {0}, .name_length = 1, .type = PV_T_NS, .rrclass = PV_C_IN};
+    e->probe_ask.pad_block = 128;
+    if (proto->start && !proto->start(e)) {
+        pv_endpoint_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+void pv_endpoint_free(struct pv_endpoint *e)
+{
+    if (!e)
+        return;
+    pv_list_each_safe (it, &e->conns)
+        pv_conn_close(CONN(it));
+    pv_list_each_safe (it, &e->waiting)
+        pv_list_remove(it);
+    if (e->proto->stop)
+        e->proto->stop(e);
+    pv_timer_clear(e->loop, &e->wake);
+    pv_undefer(&e->settle);
+    pv_upstream_unref(e->upstream);
+    free(e->addresses);
+    free(e);
+}
+
+/* ---- connections ---- */
+
+static struct pv_conn *find(const struct pv_endpoint *e, enum pv_kind kind,
+                            enum pv_conn_state state)
+{
+    pv_list_each (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->kind == kind && c->state == state)
+            return c;
+    }
+    return NULL;
+}
+
+static unsigned count(const struct pv_endpoint *e, enum pv_conn_state state)
+{
+    unsigned n = 0;
+    pv_list_each (it, &e->conns)
+        n += CONN(it)->state == state;
+    return n;
+}
+
+bool pv_endpoint_has_ready(const struct pv_endpoint *e, enum pv_kind kind)
+{
+    return find(e, kind, PV_CONN_READY) != NULL;
+}
+
+static bool has_addresses(const struct pv_endpoint *e)
+{
+    return e->address_count > 0 || e->upstream->address_count > 0;
+}
+
+/* Have them looked up where there are none, or where they are old (then the old ones still serve).
+ */
+static bool addresses_at_hand(struct pv_endpoint *e)
+{
+    bool old = e->address_count > 0 && pv_age_now(e->loop) >= e->addresses_until;
+    if (!has_addresses(e) || old)
+        e->events->lookup(e->owner, e);
+    return has_addresses(e);
+}
+
+/* Idle longer than its limit on the clock that also counts sleep: the peer has closed it long ago.
+ */
+static bool overslept(const struct pv_conn *c, uint64_t age_now)
+{
+    return c->state == PV_CONN_READY && c->in_flight == 0 &&
+           (age_now - c->last_used) * 1000 > c->idle_ms + 1000ULL;
+}
+
+static void close_overslept(struct pv_endpoint *e)
+{
+    uint64_t now = pv_age_now(e->loop);
+    pv_list_each_safe (it, &e->conns) {
+        if (overslept(CONN(it), now))
+            pv_conn_close(CONN(it));
+    }
+}
+
+/* The connection for this attempt: the first that is not crowded, else the least crowded. */
+static struct pv_conn *pick(const struct pv_endpoint *e, const struct pv_attempt *a)
+{
+    struct pv_conn *best = NULL;
+    pv_list_each (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->kind != a->kind || !pv_conn_takes(c) || (a->fresh && c->opened < a->begun))
+            continue;
+        if (c->in_flight < PV_CONN_CROWDED)
+            return c;
+        if (!best || c->in_flight < best->in_flight)
+            best = c;
+    }
+    return best;
+}
+
+static void fail_waiting(struct pv_endpoint *e, enum pv_kind kind, enum pv_outcome outcome,
+                         const char *reason)
+{
+    pv_list_each_safe (it, &e->waiting) {
+        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
+        if (a->kind == kind)
+            pv_attempt_end(a, outcome, reason);
+    }
+}
+
+/* One handshake at a time; nothing to an upstream that is down (trials see to that). */
+static void open_one(struct pv_endpoint *e, enum pv_kind kind)
+{
+    if (!addresses_at_hand(e) || find(e, kind, PV_CONN_OPENING))
+        return;
+    if (pv_health_is_down(e->upstream)) {
+        char reason[100];
+        pv_health_reason(e->upstream, reason, sizeof reason);
+        if (!find(e, kind, PV_CONN_READY))
+            fail_waiting(e, kind, PV_UNREACHABLE, reason);
+        return;
+    }
+    if (count(e, PV_CONN_READY) + count(e, PV_CONN_OPENING) >= e->max_conns)
+        return;
+    if (!pv_conn_open(e, kind, false))
+        fail_waiting(e, kind, PV_NO_ROOM, "no memory for a connection");
+}
+
+/* Give waiting attempts to connections; open one more where some are left, or all are crowded. */
+void pv_endpoint_pump(struct pv_endpoint *e)
+{
+    bool wanted[2] = {false, false};
+    if (e->pumping || pv_list_empty(&e->waiting))
+        return;
+    e->pumping = true;
+    close_overslept(e);
+    pv_list_each_safe (it, &e->waiting) {
+        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
+        struct pv_conn *c = pick(e, a);
+        if (!c || c->in_flight >= PV_CONN_CROWDED)
+            wanted[a->kind] = true;
+        if (!c)
+            continue;
+        pv_list_remove(&a->link);
+        pv_conn_send(c, a);
+    }
+    for (unsigned kind = 0; kind < 2; kind++) {
+        if (wanted[kind])
+            open_one(e, kind);
+    }
+    e->pumping = false;
+}
+
+void pv_endpoint_submit(struct pv_endpoint *e, struct pv_attempt *a)
+{
+    a->endpoint = e;
+    a->upstream = pv_upstream_ref(e->upstream);
+    a->begun = pv_now(e->loop);
+    if (a->kind == PV_DATAGRAM && !(e->proto->traits & PV_TRAIT_DATAGRAM))
+        a->kind = PV_STREAM;
+    pv_list_append(&e->waiting, &a->link);
+    pv_endpoint_pump(e);
+}
+
+void pv_endpoint_warm(struct pv_endpoint *e)
+{
+    if (pv_list_empty(&e->conns) && !e->draining)
+        open_one(e, first_kind(e));
+}
+
+void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
+{
+    if (!find(e, old->kind, PV_CONN_OPENING) && !e->draining)
+        pv_conn_open(e, old->kind, false);
+    pv_conn_drain(old);
+}
+
+void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
+{
+    enum pv_kind kind = first_kind(e);
+    unsigned opening = count(e, PV_CONN_OPENING);
+    if (e->draining || !pv_health_is_down(e->upstream) || find(e, kind, PV_CONN_READY))
+        return;
+    if (!addresses_at_hand(e))
+        return;
+    if (opening >= (last_way_out ? TRIALS_MOST : 1))
+        return;
+    if (pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
+        pv_conn_open(e, kind, true);
+}
+
+/* ---- what connections tell ---- */
+
+void pv_endpoint_conn_ready(struct pv_endpoint *e, struct pv_conn *c)
+{
+    pv_list_each_safe (it, &e->conns) {
+        struct pv_conn *other = CONN(it);
+        if (other->state == PV_CONN_OPENING && other->kind == c->kind)
+            pv_conn_close(other);
+    }
+    pv_endpoint_pump(e);
+    bool awaited = e->events->ready(e->owner, e) || c->in_flight > 0;
+    /* Nobody has a question for it: only an answer proves that it is up. */
+    if (!awaited && c->state == PV_CONN_READY && pv_health_is_down(e->upstream))
+        pv_conn_probe(c);
+}
+
+void pv_endpoint_answered(struct pv_endpoint *e)
+{
+    if (pv_health_good(e->upstream))
+        e->events->recovered(e->owner, e);
+}
+
+/* Has another connection shown life since? Then the upstream is not to blame for this one. */
+static bool heard_since(const struct pv_endpoint *e, uint64_t when)
+{
+    pv_list_each (it, &e->conns) {
+        if (CONN(it)->progress > when)
+            return true;
+    }
+    return false;
+}
+
+static bool blames_upstream(const struct pv_endpoint *e, const struct pv_conn *c,
+                            enum pv_outcome outcome)
+{
+    switch (outcome) {
+    case PV_GOOD:
+    case PV_NO_ROOM:
+        return false;
+    case PV_DIED_FRESH:
+        return !c->answered;
+    case PV_TIMED_OUT:
+        return !heard_since(e, c->overdue);
+    case PV_UNREACHABLE:
+    case PV_UNOPENED:
+        return !heard_since(e, c->opened);
+    default:
+        return true;
+    }
+}
+
+static void run_settle(struct pv_deferred *d)
+{
+    struct pv_endpoint *e = pv_container(d, struct pv_endpoint, settle);
+    if (e->draining && pv_list_empty(&e->conns))
+        e->events->drained(e->owner, e);
+}
+
+void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_outcome outcome,
+                           const char *reason)
+{
+    bool blamed = blames_upstream(e, c, outcome);
+    if (blamed) {
+        pv_health_bad(e->upstream, pv_now(e->loop), outcome, reason);
+        e->address_first++; /* the next one begins with another address */
+        if (e->upstream->address_count == 0)
+            e->events->lookup(e->owner, e);
+    }
+    if ((blamed || outcome == PV_NO_ROOM) && !find(e, c->kind, PV_CONN_OPENING) &&
+        !find(e, c->kind, PV_CONN_READY))
+        fail_waiting(e, c->kind, outcome, reason);
+    if (e->draining)
+        pv_defer(e->loop, &e->settle, run_settle);
+    else
+        pv_endpoint_pump(e);
+}
+
+void pv_endpoint_drain(struct pv_endpoint *e)
+{
+    e->draining = true;
+    fail_waiting(e, PV_STREAM, PV_UNREACHABLE, "no longer configured");
+    fail_waiting(e, PV_DATAGRAM, PV_UNREACHABLE, "no longer configured");
+    pv_list_each_safe (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->state == PV_CONN_OPENING)
+            pv_conn_close(c);
+        else
+            pv_conn_drain(c);
+    }
+    pv_defer(e->loop, &e->settle, run_settle);
+}
+
+enum pv_standing pv_endpoint_standing(const struct pv_endpoint *e)
+{
+    bool silent = false;
+    if (e->draining || pv_health_is_down(e->upstream))
+        return PV_STANDING_DOWN;
+    if (!has_addresses(e))
+        return PV_STANDING_UNKNOWN;
+    uint64_t late = pv_now(e->loop) - pv_health_hedge_after(e->upstream);
+    pv_list_each (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->state == PV_CONN_READY)
+            return PV_STANDING_GOOD;
+        if (c->state == PV_CONN_SUSPECT || (c->state == PV_CONN_OPENING && c->opened < late))
+            silent = true;
+    }
+    return silent ? PV_STANDING_SUSPECT : PV_STANDING_GOOD;
+}
+
+void pv_endpoint_network_changed(struct pv_endpoint *e)
+{
+    pv_health_forgive(e->upstream);
+    pv_list_each_safe (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->in_flight == 0)
+            pv_conn_close(c);
+        else
+            pv_conn_suspect(c);
+    }
+}
+
+/* ---- addresses ---- */
+
+void pv_endpoint_set_addresses(struct pv_endpoint *e, const struct pv_addr *addresses, unsigned n,
+                               uint32_t ttl_s)
+{
+    struct pv_addr *copy = calloc(n ? n : 1, sizeof *copy);
+    if (!copy)
+        return;
+    for (unsigned i = 0; i < n; i++)
+        copy[i] = addresses[i];
+    free(e->addresses);
+    e->addresses = copy;
+    e->address_count = n;
+    e->address_first = 0;
+    e->addresses_until = pv_age_now(e->loop) + ttl_s;
+    pv_endpoint_pump(e);
+}
+
+void pv_endpoint_no_addresses(struct pv_endpoint *e, const char *reason)
+{
+    if (has_addresses(e))
+        return; /* the old ones still serve */
+    pv_health_bad(e->upstream, pv_now(e->loop), PV_UNREACHABLE, reason);
+    fail_waiting(e, PV_STREAM, PV_UNREACHABLE, reason);
+    fail_waiting(e, PV_DATAGRAM, PV_UNREACHABLE, reason);
+}
+
+/* After a failure of all of them the next race starts with another one. */
+unsigned pv_endpoint_addresses(const struct pv_endpoint *e, struct pv_addr out[PV_ADDRESSES_MAX])
+{
+    bool own = e->upstream->address_count == 0;
+    const struct pv_addr *from = own ? e->addresses : e->upstream->addresses;
+    unsigned n = own ? e->address_count : e->upstream->address_count, total = n;
+    if (n > PV_ADDRESSES_MAX)
+        n = PV_ADDRESSES_MAX;
+    for (unsigned i = 0; i < n; i++)
+        out[i] = from[(e->address_first + i) % total];
+    return n;
+}
+
+/* ---- for handlers ---- */
+
+static void wake_fired(struct pv_timer *t)
+{
+    struct pv_endpoint *e = pv_container(t, struct pv_endpoint, wake);
+    e->proto->wake(e);
+}
+
+void pv_endpoint_wake_at(struct pv_endpoint *e, uint64_t us)
+{
+    pv_timer_set(e->loop, &e->wake, us, wake_fired);
+}
+
+void *pv_endpoint_state(struct pv_endpoint *e)
+{
+    return e->state_of_proto;
+}
+
+struct pv_upstream *pv_endpoint_upstream(const struct pv_endpoint *e)
+{
+    return e->upstream;
+}
+
+struct pv_loop *pv_endpoint_loop(const struct pv_endpoint *e)
+{
+    return e->loop;
+}

@@ -1,0 +1,183 @@
+#include "conn/health.h"
+
+#include "base/random.h"
+
+/* Unanswered questions in a row after which a peer that keeps its connections up is down all the
+ * same. */
+enum { TIMEOUTS_MOST = 8 };
+enum { STATE_UNKNOWN, STATE_UP, STATE_DOWN };
+
+/* 4 trials a second where there is no other way out. */
+enum { TRIAL_SPACING_US = 250000 };
+
+#define LOAD(x)     atomic_load_explicit(&(x), memory_order_relaxed)
+#define STORE(x, v) atomic_store_explicit(&(x), (v), memory_order_relaxed)
+
+static void lock(struct pv_health *h)
+{
+    while (atomic_flag_test_and_set_explicit(&h->lock, memory_order_acquire))
+        ;
+}
+
+static void unlock(struct pv_health *h)
+{
+    atomic_flag_clear_explicit(&h->lock, memory_order_release);
+}
+
+void pv_health_set_watch(struct pv_upstream *up, privy_event_callback *watch, void *arg)
+{
+    lock(&up->health);
+    up->health.watch = watch;
+    up->health.watch_arg = arg;
+    unlock(&up->health);
+}
+
+void pv_health_reason(struct pv_upstream *up, char *out, size_t capacity)
+{
+    lock(&up->health);
+    snprintf(out, capacity, "%s", LOAD(up->health.state) == STATE_DOWN ? up->health.reason : "");
+    unlock(&up->health);
+}
+
+/* Whoever changes the state tells it; everybody else stays silent. */
+static void tell(struct pv_upstream *up, uint32_t state, const char *reason)
+{
+    struct pv_health *h = &up->health;
+    uint32_t before = atomic_exchange(&h->state, state);
+    if (before == state)
+        return;
+    lock(h);
+    snprintf(h->reason, sizeof h->reason, "%s", reason);
+    privy_event_callback *watch = h->watch;
+    void *arg = h->watch_arg;
+    unlock(h);
+    if (state == STATE_DOWN)
+        pv_log(PRIVY_LOG_WARNING, "upstream %s: %s -> down: %s", up->name,
+               before == STATE_UP ? "up" : "unknown", reason);
+    else
+        pv_log(PRIVY_LOG_NOTICE, "upstream %s: %s -> up", up->name,
+               before == STATE_DOWN ? "down" : "unknown");
+    if (watch)
+        watch(arg, up->name, state == STATE_UP, reason);
+}
+
+/* Jacobson's estimate [RFC 6298 §2]. Threads may lose each other's samples: it is an estimate. */
+void pv_health_sample(struct pv_upstream *up, uint64_t us)
+{
+    struct pv_health *h = &up->health;
+    uint32_t sample = us > 60000000 ? 60000000 : us == 0 ? 1 : (uint32_t)us;
+    uint32_t srtt = LOAD(h->srtt_us), var = LOAD(h->rttvar_us);
+    if (srtt == 0) {
+        STORE(h->rttvar_us, sample / 2);
+        STORE(h->srtt_us, sample);
+        return;
+    }
+    uint32_t off = srtt > sample ? srtt - sample : sample - srtt;
+    STORE(h->rttvar_us, (uint32_t)(((uint64_t)var * 3 + off) / 4));
+    srtt = (uint32_t)(((uint64_t)srtt * 7 + sample) / 8);
+    STORE(h->srtt_us, srtt ? srtt : 1);
+}
+
+bool pv_health_good(struct pv_upstream *up)
+{
+    struct pv_health *h = &up->health;
+    if (LOAD(h->failures) == 0 && LOAD(h->timeouts) == 0 && LOAD(h->state) == STATE_UP)
+        return false;
+    STORE(h->timeouts, 0);
+    bool was_down = atomic_exchange(&h->failures, 0) != 0;
+    STORE(h->next_trial_us, 0);
+    tell(up, STATE_UP, "");
+    return was_down;
+}
+
+static uint64_t backoff(uint32_t failures)
+{
+    uint64_t us = PV_BACKOFF_FIRST_US;
+    for (uint32_t i = 1; i < failures && us < PV_BACKOFF_LAST_US; i++)
+        us *= 2;
+    if (us > PV_BACKOFF_LAST_US)
+        us = PV_BACKOFF_LAST_US;
+    return us - us / 4 + pv_random_below((uint32_t)(us / 2));
+}
+
+void pv_health_bad(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome,
+                   const char *reason)
+{
+    struct pv_health *h = &up->health;
+    uint32_t failures = LOAD(h->failures);
+    /* Several threads, or several connections at once, see the same outage: one step of back-off
+     * for each trial, not for each witness. */
+    if (failures == 0 || now >= LOAD(h->next_trial_us)) {
+        failures = failures < 16 ? failures + 1 : failures;
+        STORE(h->next_trial_us, now + backoff(failures));
+        STORE(h->failures, failures);
+    }
+    STORE(h->outcome, outcome);
+    tell(up, STATE_DOWN, reason);
+}
+
+void pv_health_timeout(struct pv_upstream *up, uint64_t now, uint64_t waited_us)
+{
+    pv_health_sample(up, waited_us);
+    if (atomic_fetch_add(&up->health.timeouts, 1) + 1 >= TIMEOUTS_MOST)
+        pv_health_bad(up, now, PV_TIMED_OUT, "does not answer questions");
+}
+
+void pv_health_forgive(struct pv_upstream *up)
+{
+    STORE(up->health.next_trial_us, 0);
+}
+
+bool pv_health_is_down(const struct pv_upstream *up)
+{
+    return LOAD(up->health.failures) != 0;
+}
+
+enum pv_outcome pv_health_outcome(const struct pv_upstream *up)
+{
+    return (enum pv_outcome)LOAD(up->health.outcome);
+}
+
+bool pv_health_take_trial(struct pv_upstream *up, uint64_t now, bool last_way_out)
+{
+    struct pv_health *h = &up->health;
+    uint64_t due = LOAD(h->last_way_out_us);
+    if (last_way_out)
+        return now >= due &&
+               atomic_compare_exchange_strong(&h->last_way_out_us, &due, now + TRIAL_SPACING_US);
+    due = LOAD(h->next_trial_us);
+    return now >= due && atomic_compare_exchange_strong(&h->next_trial_us, &due,
+                                                        now + backoff(LOAD(h->failures)));
+}
+
+void pv_health_count(struct pv_upstream *up, enum pv_result result)
+{
+    atomic_fetch_add_explicit(&up->health.results[result], 1, memory_order_relaxed);
+}
+
+static uint64_t clamp(uint64_t v, uint64_t least, uint64_t most)
+{
+    return v < least ? least : v > most ? most : v;
+}
+
+uint64_t pv_health_srtt(const struct pv_upstream *up)
+{
+    return LOAD(up->health.srtt_us);
+}
+
+uint64_t pv_health_try_timeout(const struct pv_upstream *up)
+{
+    uint64_t srtt = LOAD(up->health.srtt_us);
+    return srtt ? clamp(srtt + 4ULL * LOAD(up->health.rttvar_us), 500000, 2000000) : 1000000;
+}
+
+uint64_t pv_health_hedge_after(const struct pv_upstream *up)
+{
+    return clamp(2ULL * LOAD(up->health.srtt_us), 150000, 600000);
+}
+
+uint64_t pv_health_suspect_after(const struct pv_upstream *up)
+{
+    uint64_t us = 3ULL * LOAD(up->health.srtt_us);
+    return us > 500000 ? us : 500000;
+}

@@ -1,0 +1,80 @@
+/* DNS over TLS [RFC 7858; RFC 8310]: a TLS stream, frames, ids. */
+#include "proto/framed.h"
+
+struct dot {
+    struct pv_tls_context *tls; /* with the tickets */
+};
+
+static void trust_free(void *trust)
+{
+    pv_tls_trust_free(trust);
+}
+
+/* Who must be in the certificate: the name given, else the URL's host. Pins without a name: the pin
+ * alone decides [RFC 7858 §4.2]. */
+static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
+{
+    const struct pv_url *url = &up->url;
+    const char *name = up->tls_name ? up->tls_name : !url->is_address ? url->host : NULL;
+    struct pv_addr address;
+    struct pv_tls_trust_options options = {
+        .ca_file = up->ca_file,
+        .pins = (const char *const *)up->pins,
+        .tls13_only = up->tls13_only,
+    };
+    struct pv_tls_trust *trust;
+    if (name && pv_addr_parse(name, strlen(name), 0, &address))
+        options.address = &address;
+    else if (name)
+        options.name = name;
+    else if (!up->pins)
+        options.address = &url->address;
+    enum privy_status status = pv_tls_trust_new(&options, &trust, reterr);
+    if (status != PRIVY_OK)
+        return status;
+    up->shared = trust;
+    up->shared_free = trust_free;
+    return PRIVY_OK;
+}
+
+static bool start(struct pv_endpoint *e)
+{
+    struct dot *d = pv_endpoint_state(e);
+    d->tls = pv_tls_context_new(pv_endpoint_loop(e), pv_endpoint_upstream(e)->shared, "dot", false);
+    return d->tls != NULL;
+}
+
+static void stop(struct pv_endpoint *e)
+{
+    struct dot *d = pv_endpoint_state(e);
+    pv_tls_context_free(d->tls);
+}
+
+static void open(struct pv_conn *c)
+{
+    struct dot *d = pv_endpoint_state(pv_conn_endpoint(c));
+    pv_framed_open(c, d->tls);
+}
+
+const struct pv_proto pv_proto_dot[] = {
+    {
+        .name = "dot",
+        .scheme = "tls",
+        .port = 853,
+        .edns_size = 4096,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_KEEPALIVE,
+        .endpoint_size = sizeof(struct dot),
+        .conn_size = sizeof(struct pv_framed),
+        .check = check,
+        .start = start,
+        .stop = stop,
+        .open = open,
+        .room = pv_framed_room,
+        .send = pv_framed_send,
+        .drop = pv_framed_drop,
+        .stalled = pv_framed_stalled,
+        .wake_conn = pv_framed_wake,
+        .close = pv_framed_close,
+    },
+    {.name = NULL},
+};

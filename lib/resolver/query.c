@@ -1,0 +1,500 @@
+#include "resolver/query.h"
+
+#include "base/random.h"
+#include "conn/attempt.h"
+#include "conn/health.h"
+#include "resolver/coalesce.h"
+#include "resolver/keep.h"
+#include "resolver/next.h"
+#include "resolver/select.h"
+#include "resolver/verify.h"
+
+enum {
+    ATTEMPTS_KEPT = PRIVY_ERROR_ATTEMPTS, /* of a query, for its error */
+    TRIAL_TICK_US = PV_BACKOFF_FIRST_US,
+    HEDGE_COST = 100, /* in the units of hedge_budget: percent of a query */
+    HEDGE_SAVED = 10 * HEDGE_COST,
+};
+
+#define ATTEMPT(it) pv_container(it, struct pv_attempt, of_query)
+
+static void go_on(struct pv_query *);
+static void arm(struct pv_query *);
+
+/* ---- birth and death ---- */
+
+static bool copy_opaque(struct pv_query *q)
+{
+    if (!q->ask.opaque)
+        return true;
+    q->opaque = malloc(q->ask.opaque_length);
+    if (!q->opaque)
+        return false;
+    memcpy(q->opaque, q->ask.opaque, q->ask.opaque_length);
+    q->ask.opaque = q->opaque;
+    return true;
+}
+
+struct pv_query *pv_query_new(struct privy_resolver *r, const struct pv_key *key,
+                              const struct pv_ask *ask, const char *protocol,
+                              const struct privy_query_options *options, struct pv_entry *stale)
+{
+    struct pv_query *q = calloc(1, sizeof *q);
+    if (!q) {
+        pv_entry_unref(stale);
+        return NULL;
+    }
+    q->resolver = r;
+    q->key = *key;
+    q->ask = *ask;
+    q->options = *options;
+    q->class = PV_ANY_CLASS;
+    q->stale = stale;
+    q->begun = pv_now(r->loop);
+    q->until = q->begun + (uint64_t)options->deadline * 1000;
+    pv_list_init(&q->parking);
+    pv_list_init(&q->askers);
+    pv_list_init(&q->attempts);
+    pv_list_append(&r->queries, &q->link);
+    q->protocol = protocol ? strdup(protocol) : NULL;
+    if (!copy_opaque(q) || (protocol && !q->protocol)) {
+        pv_query_free(q);
+        return NULL;
+    }
+    if (!q->opaque) {
+        q->node.hash = key->hash;
+        pv_map_insert(&r->flying, &q->node);
+        q->shared = true;
+    }
+    return q;
+}
+
+/* Out of the resolver's tables, all that still runs is dropped. What has ended stays: facts. */
+static void retire(struct pv_query *q)
+{
+    struct privy_resolver *r = q->resolver;
+    if (q->shared)
+        pv_map_remove(&r->flying, &q->node);
+    q->shared = false;
+    pv_list_remove(&q->parking);
+    pv_timer_clear(r->loop, &q->step);
+    pv_timer_clear(r->loop, &q->life);
+    pv_list_each (it, &q->attempts) {
+        if (ATTEMPT(it)->outcome == PV_PENDING)
+            pv_attempt_drop(ATTEMPT(it), true);
+        pv_undefer(&ATTEMPT(it)->ending);
+    }
+    pv_list_remove(&q->link);
+}
+
+void pv_query_release(struct pv_query *q)
+{
+    pv_list_each_safe (it, &q->attempts) {
+        pv_attempt_done(ATTEMPT(it));
+        free(ATTEMPT(it));
+    }
+    pv_entry_unref(q->stale);
+    free(q->protocol);
+    free(q->opaque);
+    free(q);
+}
+
+void pv_query_free(struct pv_query *q)
+{
+    retire(q);
+    pv_query_release(q);
+}
+
+/* ---- ends ---- */
+
+static void finish(struct pv_query *q, struct pv_attempt *a)
+{
+    struct pv_entry *entry = q->opaque ? NULL : pv_keep_answer(q, a);
+    if (!entry && !q->opaque) {
+        retire(q);
+        pv_askers_fail(q, PRIVY_ENOMEM);
+        return;
+    }
+    retire(q);
+    pv_askers_answer(q, entry, a);
+}
+
+static void fail(struct pv_query *q)
+{
+    pv_keep_failure(q);
+    if (q->stale)
+        pv_askers_stale(q);
+    enum privy_status status = pv_query_error(q, NULL);
+    retire(q);
+    pv_askers_fail(q, status);
+}
+
+void pv_query_expired(struct pv_query *q)
+{
+    pv_keep_failure(q);
+    pv_query_free(q);
+}
+
+static void life_fired(struct pv_timer *t)
+{
+    pv_query_expired(pv_container(t, struct pv_query, life));
+}
+
+void pv_query_detach(struct pv_query *q)
+{
+    q->background = true;
+    pv_timer_set(q->resolver->loop, &q->life, q->until, life_fired);
+}
+
+/* ---- attempts ---- */
+
+static struct pv_attempt *newest_pending(const struct pv_query *q)
+{
+    for (struct pv_list *it = q->attempts.prev; it != &q->attempts; it = it->prev) {
+        if (ATTEMPT(it)->outcome == PV_PENDING)
+            return ATTEMPT(it);
+    }
+    return NULL;
+}
+
+static bool tries_left(const struct pv_query *q)
+{
+    return q->tries < q->options.tries;
+}
+
+static void on_sent(struct pv_attempt *a)
+{
+    struct pv_query *q = a->owner;
+    q->tries++;
+    arm(q);
+}
+
+static void on_end(struct pv_attempt *);
+static void on_overdue(struct pv_attempt *);
+static const struct pv_attempt_events events = {on_sent, on_overdue, on_end};
+
+/* The record is bounded: the oldest that never went out is forgotten first. */
+static void forget_one(struct pv_query *q)
+{
+    struct pv_attempt *oldest = NULL;
+    pv_list_each (it, &q->attempts) {
+        struct pv_attempt *a = ATTEMPT(it);
+        if (a->outcome == PV_PENDING || a == q->standing || a->ending.queued)
+            continue;
+        if (!oldest || (oldest->was_sent && !a->was_sent))
+            oldest = a;
+    }
+    if (!oldest)
+        return;
+    pv_list_remove(&oldest->of_query);
+    pv_attempt_done(oldest);
+    free(oldest);
+    q->attempt_count--;
+}
+
+static bool give(struct pv_query *q, struct pv_endpoint *e, enum pv_kind kind, bool fresh)
+{
+    struct pv_attempt *a = calloc(1, sizeof *a);
+    if (!a)
+        return false;
+    if (q->attempt_count >= ATTEMPTS_KEPT)
+        forget_one(q);
+    pv_attempt_init(a, &q->ask, kind, &events, q);
+    a->fresh = fresh;
+    pv_list_append(&q->attempts, &a->of_query);
+    q->attempt_count++;
+    pv_endpoint_submit(e, a);
+    arm(q);
+    return true;
+}
+
+/* The protocol's first way: datagrams where it has them. */
+static bool give_first(struct pv_query *q, struct pv_endpoint *e)
+{
+    return give(q, e, PV_DATAGRAM, false);
+}
+
+/* ---- waiting ---- */
+
+static uint64_t try_timeout(const struct pv_query *q, const struct pv_attempt *a)
+{
+    return q->options.try_timeout ? q->options.try_timeout * 1000ULL
+                                  : pv_health_try_timeout(a->endpoint->upstream);
+}
+
+static uint64_t hedge_after(const struct pv_query *q, const struct pv_attempt *a)
+{
+    return q->options.hedge ? q->options.hedge * 1000ULL
+                            : pv_health_hedge_after(a->endpoint->upstream);
+}
+
+static void step_fired(struct pv_timer *);
+
+/* When is the next one asked, should the newest stay silent? */
+static void arm(struct pv_query *q)
+{
+    struct pv_attempt *a = newest_pending(q);
+    struct pv_loop *loop = q->resolver->loop;
+    if (!a || a == q->waited) {
+        pv_timer_clear(loop, &q->step);
+        return;
+    }
+    uint64_t due = a->was_sent ? a->sent + try_timeout(q, a) : a->begun + hedge_after(q, a);
+    if (a->was_sent && !q->hedged && a->sent + hedge_after(q, a) < due)
+        due = a->sent + hedge_after(q, a);
+    pv_timer_set(loop, &q->step, due, step_fired);
+}
+
+/* A second opinion, before the first is overdue: from the same class, within the budget. With
+ * `shard` a site's names stay with its operator. */
+static struct pv_endpoint *hedge_with(struct pv_query *q, const struct pv_attempt *a)
+{
+    struct privy_resolver *r = q->resolver;
+    q->hedged = true;
+    if (r->hedge_credit < HEDGE_COST || q->opaque)
+        return NULL;
+    struct pv_endpoint *e =
+        pv_select(q, PV_SELECT_OTHER | PV_SELECT_LIVE, pv_class_of(a->endpoint));
+    if (e && r->set->options.strategy == PRIVY_SHARD &&
+        strcmp(e->upstream->operator_name, a->endpoint->upstream->operator_name) != 0)
+        return NULL;
+    if (e)
+        r->hedge_credit -= HEDGE_COST;
+    return e;
+}
+
+/* The newest attempt is slow: in connecting, for a hedge, or for its try timeout. */
+static void step_fired(struct pv_timer *t)
+{
+    struct pv_query *q = pv_container(t, struct pv_query, step);
+    struct pv_attempt *a = newest_pending(q);
+    if (!a) {
+        go_on(q);
+        return;
+    }
+    uint64_t now = pv_now(q->resolver->loop);
+    bool overdue = a->was_sent && now >= a->sent + try_timeout(q, a);
+    struct pv_endpoint *e = NULL;
+    if (a->was_sent && !overdue)
+        e = hedge_with(q, a);
+    else if (tries_left(q) && !q->opaque)
+        e = pv_select(q, PV_SELECT_OTHER | (a->was_sent ? 0 : PV_SELECT_LIVE), q->class);
+    if (!e && (overdue || !a->was_sent))
+        q->waited = a;
+    if (!e || !give_first(q, e))
+        arm(q);
+}
+
+/* Its connection is silent: ask at once elsewhere, else over a fresh one [V9]. */
+static void on_overdue(struct pv_attempt *a)
+{
+    struct pv_query *q = a->owner;
+    if (newest_pending(q) != a || !tries_left(q) || q->opaque)
+        return;
+    struct pv_endpoint *e = pv_select(q, PV_SELECT_OTHER | PV_SELECT_LIVE, q->class);
+    pv_debug("retry: upstream %s is silent, next: %s", a->upstream->name,
+             e ? e->upstream->name : "the same, on a new connection");
+    if (e)
+        give_first(q, e);
+    else if (pv_endpoint_standing(a->endpoint) != PV_STANDING_DOWN)
+        give(q, a->endpoint, a->kind, true);
+}
+
+/* ---- what follows ---- */
+
+static void trials_fired(struct pv_timer *t)
+{
+    struct privy_resolver *r = pv_container(t, struct privy_resolver, trials);
+    if (pv_list_empty(&r->parked))
+        return;
+    pv_list_each (it, &r->endpoints)
+        pv_endpoint_trial(pv_container(it, struct pv_endpoint, link), true);
+    pv_timer_set(r->loop, &r->trials, pv_now(r->loop) + TRIAL_TICK_US, trials_fired);
+}
+
+/* No way out now: wait for a trial to get through, until the deadline. */
+static void park(struct pv_query *q)
+{
+    struct privy_resolver *r = q->resolver;
+    pv_list_remove(&q->parking);
+    pv_list_append(&r->parked, &q->parking);
+    if (!r->trials.due)
+        pv_timer_set(r->loop, &r->trials, pv_now(r->loop), trials_fired);
+    if (q->stale)
+        pv_askers_stale(q);
+}
+
+void pv_query_unpark(struct pv_query *q)
+{
+    pv_list_remove(&q->parking);
+    pv_timer_set(q->resolver->loop, &q->step, pv_now(q->resolver->loop), step_fired);
+}
+
+/* Nothing has come of what was tried: choose again. */
+static void go_on(struct pv_query *q)
+{
+    struct pv_endpoint *e = NULL;
+    if (newest_pending(q)) {
+        arm(q);
+        return;
+    }
+    if (tries_left(q) && !(q->standing && q->asked_another))
+        e = pv_select(q, q->standing ? PV_SELECT_OTHER : 0, q->class);
+    if (e && give_first(q, e))
+        return;
+    if (q->standing)
+        finish(q, q->standing);
+    else if (e || !tries_left(q) || !pv_select_left(q))
+        fail(q);
+    else
+        park(q);
+}
+
+/* An answer, but another upstream of its class may have a better one. */
+static void stand(struct pv_query *q, struct pv_attempt *a)
+{
+    if (!q->standing || pv_verify_worth(a->outcome) > pv_verify_worth(q->standing->outcome))
+        q->standing = a;
+    q->class = pv_class_of(a->endpoint);
+}
+
+/* Opaque messages are signed for one exchange: never given to a second server once sent [U9]. */
+static bool is_spent(const struct pv_query *q, const struct pv_attempt *a)
+{
+    return q->opaque && a->was_sent && a->outcome != PV_DIED_IDLE;
+}
+
+static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step step)
+{
+    bool usable = pv_endpoint_standing(a->endpoint) != PV_STANDING_DOWN;
+    switch (step) {
+    case PV_STEP_FINISH:
+        finish(q, a);
+        return;
+    case PV_STEP_AGAIN_FRESH:
+    case PV_STEP_AGAIN_STREAM:
+        if (usable && !newest_pending(q) &&
+            give(q, a->endpoint, step == PV_STEP_AGAIN_STREAM ? PV_STREAM : a->kind, true))
+            return;
+        break;
+    case PV_STEP_ONE_ALIKE:
+        if (q->standing)
+            q->asked_another = true;
+        stand(q, a);
+        break;
+    case PV_STEP_NEXT_ALIKE:
+        stand(q, a);
+        break;
+    case PV_STEP_NEXT:
+        break;
+    }
+    go_on(q);
+}
+
+static void on_end(struct pv_attempt *a)
+{
+    struct pv_query *q = a->owner;
+    if (a->outcome == PV_GOOD)
+        a->outcome = q->opaque ? PV_GOOD : pv_verify(&a->reply);
+    const struct pv_next *next = pv_next(a->outcome);
+    enum pv_step step = next->step;
+    if (step == PV_STEP_AGAIN_FRESH && q->replayed)
+        step = PV_STEP_NEXT;
+    else if (next->free && a->was_sent)
+        q->tries--;
+    if (step == PV_STEP_AGAIN_FRESH)
+        q->replayed = true;
+    if (step != PV_STEP_FINISH)
+        pv_debug("retry: upstream %s: %s", a->upstream->name,
+                 a->answer && a->reason[0] == '\0' ? "its answer is an error" : a->reason);
+    if (is_spent(q, a) && step != PV_STEP_FINISH)
+        fail(q);
+    else
+        take_step(q, a, step);
+}
+
+void pv_query_begin(struct pv_query *q)
+{
+    struct privy_resolver *r = q->resolver;
+    if (r->hedge_credit < HEDGE_SAVED)
+        r->hedge_credit += q->options.hedge_budget;
+    pv_list_each (it, &r->endpoints)
+        pv_endpoint_trial(pv_container(it, struct pv_endpoint, link), false);
+    if (q->background)
+        pv_query_detach(q);
+    struct pv_endpoint *e = pv_select(q, 0, q->class);
+    /* Nobody is up: all that follows may call back, which must not happen in here. */
+    if (!e || !give_first(q, e))
+        pv_timer_set(r->loop, &q->step, pv_now(r->loop), step_fired);
+}
+
+/* ---- the record ---- */
+
+static void note(struct privy_attempt *out, const struct pv_upstream *up, const char *reason)
+{
+    const struct pv_proto *proto = up->proto;
+    snprintf(out->upstream, sizeof out->upstream, "%s", up->name);
+    snprintf(out->protocol, sizeof out->protocol, "%s", proto->name);
+    snprintf(out->reason, sizeof out->reason, "%s", reason);
+}
+
+static void note_attempt(struct privy_attempt *out, const struct pv_attempt *a, uint64_t now)
+{
+    uint64_t end = a->done ? a->done : now;
+    const char *reason = a->reason;
+    if (a->outcome == PV_PENDING)
+        reason = a->was_sent ? "no answer in time" : "no connection in time";
+    else if (a->answer && reason[0] == '\0')
+        reason = "its answer is an error";
+    note(out, a->upstream, reason);
+    out->milliseconds = (uint32_t)((end - a->begun) / 1000);
+    out->sent = a->was_sent;
+}
+
+static bool misbehaved(enum pv_outcome outcome)
+{
+    return outcome == PV_UNTRUSTED || outcome == PV_TLS_FAILED || outcome == PV_BAD_ANSWER;
+}
+
+static bool was_given(const struct pv_query *q, const struct pv_upstream *up)
+{
+    pv_list_each (it, &q->attempts) {
+        if (ATTEMPT(it)->upstream == up)
+            return true;
+    }
+    return false;
+}
+
+/* The attempts, then those that were down all the time and so were not even tried. */
+enum privy_status pv_query_error(const struct pv_query *q, struct privy_error *ret)
+{
+    struct privy_error unwanted, *out = ret ? ret : &unwanted;
+    enum privy_status status = q->attempt_count ? PRIVY_EUNREACHABLE : PRIVY_ENOTREADY;
+    unsigned n = 0;
+    pv_list_each (it, &q->attempts) {
+        const struct pv_attempt *a = ATTEMPT(it);
+        if (misbehaved(a->outcome))
+            status = PRIVY_EPEER;
+        else if (a->outcome == PV_PENDING && a->was_sent && status == PRIVY_EUNREACHABLE)
+            status = PRIVY_ETIMEOUT;
+        if (n < PRIVY_ERROR_ATTEMPTS)
+            note_attempt(&out->attempts[n++], a, pv_now(q->resolver->loop));
+    }
+    pv_list_each (it, &q->resolver->endpoints) {
+        const struct pv_endpoint *e = pv_container(it, struct pv_endpoint, link);
+        char reason[100];
+        if (!pv_health_is_down(e->upstream) || !pv_select_allows(q, e) || was_given(q, e->upstream))
+            continue;
+        if (misbehaved(pv_health_outcome(e->upstream)))
+            status = PRIVY_EPEER;
+        else if (status == PRIVY_ENOTREADY)
+            status = PRIVY_EUNREACHABLE;
+        pv_health_reason(e->upstream, reason, sizeof reason);
+        if (n < PRIVY_ERROR_ATTEMPTS) {
+            out->attempts[n] = (struct privy_attempt){0};
+            note(&out->attempts[n++], e->upstream, reason);
+        }
+    }
+    out->attempt_count = n;
+    return status;
+}

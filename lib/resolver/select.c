@@ -1,0 +1,146 @@
+#include "resolver/select.h"
+
+#include "base/random.h"
+#include "conn/health.h"
+#include "proto/registry.h"
+
+enum { SENDS_A_SERVER = 3 }; /* transmissions of one query to one server, at most [U10] */
+
+#define ENDPOINT(it) pv_container(it, struct pv_endpoint, link)
+
+/* Lower is better, compared member by member. */
+struct score {
+    unsigned given; /* how often this query was given to it */
+    unsigned standing;
+    uint64_t order; /* the strategy's */
+};
+
+bool pv_select_allows(const struct pv_query *q, const struct pv_endpoint *e)
+{
+    return !q->protocol || pv_proto_word_matches(q->protocol, e->upstream);
+}
+
+int pv_class_of(const struct pv_endpoint *e)
+{
+    return (int)(e->upstream->properties & PV_PROP_CLASS);
+}
+
+/* How often the query was given to this endpoint, how often it was really sent, and whether it is
+ * there now. */
+static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, unsigned *ret_sent,
+                      bool *ret_pending)
+{
+    unsigned n = 0;
+    *ret_sent = 0;
+    *ret_pending = false;
+    pv_list_each (it, &q->attempts) {
+        const struct pv_attempt *a = pv_container(it, struct pv_attempt, of_query);
+        if (a->endpoint != e)
+            continue;
+        n++;
+        *ret_sent += a->was_sent;
+        *ret_pending |= a->outcome == PV_PENDING;
+    }
+    return n;
+}
+
+/* Rendezvous: the site always meets the same operator, and another only while that one is down. */
+static uint64_t shard_order(const struct pv_query *q, const struct pv_endpoint *e)
+{
+    uint8_t bytes[PV_NAME_MAX + 64];
+    struct pv_writer w = pv_writer(bytes, sizeof bytes);
+    const uint8_t *site = pv_name_tail(q->ask.question.name, 2);
+    pv_write(&w, site, pv_name_length(site));
+    size_t n = strlen(e->upstream->operator_name);
+    pv_write(&w, e->upstream->operator_name, n < 64 ? n : 64);
+    return pv_hash(bytes, pv_written(&w));
+}
+
+static uint64_t strategy_order(const struct privy_resolver *r, const struct pv_query *q,
+                               const struct pv_endpoint *e)
+{
+    switch ((enum privy_strategy)r->set->options.strategy) {
+    case PRIVY_FASTEST:
+        return pv_health_srtt(e->upstream);
+    case PRIVY_SPREAD:
+        return pv_random_below(UINT32_MAX);
+    case PRIVY_SHARD:
+        return q ? shard_order(q, e) : e->rank;
+    case PRIVY_ORDERED:
+        break;
+    }
+    return e->rank;
+}
+
+static bool better(const struct score *a, const struct score *b)
+{
+    if (a->given != b->given)
+        return a->given < b->given;
+    if (a->standing != b->standing)
+        return a->standing < b->standing;
+    return a->order < b->order;
+}
+
+static bool scored(const struct pv_query *q, const struct pv_endpoint *e, unsigned flags, int class,
+                   struct score *ret)
+{
+    unsigned sent;
+    bool pending;
+    unsigned n = given(q, e, &sent, &pending);
+    enum pv_standing standing = pv_endpoint_standing(e);
+    if (!pv_select_allows(q, e) || sent >= SENDS_A_SERVER)
+        return false;
+    if (class != PV_ANY_CLASS && pv_class_of(e) != class)
+        return false;
+    if (flags & PV_SELECT_OTHER && (n > 0 || pending))
+        return false;
+    if (flags & PV_SELECT_LIVE && standing != PV_STANDING_GOOD)
+        return false;
+    /* Down, but a trial has got through: its answer will tell. */
+    if (standing == PV_STANDING_DOWN &&
+        !(pv_endpoint_has_ready(e, PV_STREAM) || pv_endpoint_has_ready(e, PV_DATAGRAM)))
+        return false;
+    *ret = (struct score){n, standing, strategy_order(q->resolver, q, e)};
+    return true;
+}
+
+struct pv_endpoint *pv_select(const struct pv_query *q, unsigned flags, int class)
+{
+    struct pv_endpoint *best = NULL;
+    struct score best_score = {0};
+    pv_list_each (it, &q->resolver->endpoints) {
+        struct score score;
+        if (scored(q, ENDPOINT(it), flags, class, &score) &&
+            (!best || better(&score, &best_score))) {
+            best = ENDPOINT(it);
+            best_score = score;
+        }
+    }
+    return best;
+}
+
+bool pv_select_left(const struct pv_query *q)
+{
+    pv_list_each (it, &q->resolver->endpoints) {
+        unsigned sent;
+        bool pending;
+        given(q, ENDPOINT(it), &sent, &pending);
+        if (pv_select_allows(q, ENDPOINT(it)) && sent < SENDS_A_SERVER)
+            return true;
+    }
+    return false;
+}
+
+struct pv_endpoint *pv_select_first(const struct privy_resolver *r)
+{
+    struct pv_endpoint *best = NULL;
+    uint64_t least = UINT64_MAX;
+    pv_list_each (it, &r->endpoints) {
+        uint64_t order = strategy_order(r, NULL, ENDPOINT(it));
+        if (!best || order < least) {
+            best = ENDPOINT(it);
+            least = order;
+        }
+    }
+    return best;
+}
