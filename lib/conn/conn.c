@@ -62,9 +62,16 @@ struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind, bool tria
 
 /* ---- the end ---- */
 
+void pv_conn_free(struct pv_conn *c)
+{
+    pv_list_remove(&c->link);
+    pv_undefer(&c->gone);
+    free(c);
+}
+
 static void run_gone(struct pv_deferred *d)
 {
-    free(pv_container(d, struct pv_conn, gone));
+    pv_conn_free(pv_container(d, struct pv_conn, gone));
 }
 
 static void free_probe(struct pv_conn *c)
@@ -87,6 +94,7 @@ static void shut(struct pv_conn *c)
     free_probe(c);
     e->proto->close(c);
     pv_list_remove(&c->link);
+    pv_list_append(&e->closed, &c->link);
     atomic_fetch_sub(&e->upstream->health.connections, 1);
     pv_defer(e->loop, &c->gone, run_gone);
 }

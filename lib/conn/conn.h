@@ -21,7 +21,7 @@ enum {
 };
 
 struct pv_conn {
-    struct pv_list link; /* endpoint->conns */
+    struct pv_list link; /* endpoint->conns, then ->closed */
     struct pv_endpoint *endpoint;
     enum pv_kind kind;
     enum pv_conn_state state;
@@ -49,6 +49,8 @@ void pv_conn_send(struct pv_conn *, struct pv_attempt *);
 void pv_conn_forget(struct pv_conn *, struct pv_attempt *, bool answered);
 /* Silently: attempts are not told. Used when the endpoint itself goes away. */
 void pv_conn_close(struct pv_conn *);
+/* The memory of a closed one, before its turn ends. */
+void pv_conn_free(struct pv_conn *);
 /* The network changed or the machine slept: probe before trusting it. */
 void pv_conn_suspect(struct pv_conn *);
 void pv_conn_probe(struct pv_conn *); /* send `. NS` */

@@ -29,6 +29,7 @@ struct pv_endpoint *pv_endpoint_new(struct pv_loop *loop, struct pv_upstream *up
     e->max_conns = max_conns;
     pv_list_init(&e->link);
     pv_list_init(&e->conns);
+    pv_list_init(&e->closed);
     pv_list_init(&e->waiting);
     e->probe_ask.question =
         (struct pv_question){.name = {0}, .name_length = 1, .type = PV_T_NS, .rrclass = PV_C_IN};
@@ -46,6 +47,8 @@ void pv_endpoint_free(struct pv_endpoint *e)
         return;
     pv_list_each_safe (it, &e->conns)
         pv_conn_close(CONN(it));
+    pv_list_each_safe (it, &e->closed)
+        pv_conn_free(CONN(it));
     pv_list_each_safe (it, &e->waiting)
         pv_list_remove(it);
     if (e->proto->stop)

@@ -25,7 +25,7 @@ struct pv_endpoint {
     const struct pv_endpoint_events *events;
     void *owner;
     unsigned max_conns;
-    struct pv_list conns;
+    struct pv_list conns, closed; /* closed ones live until their turn ends */
     struct pv_list waiting;
     struct pv_addr *addresses; /* looked-up ones; configured ones stay with the upstream */
     unsigned address_count, address_first;

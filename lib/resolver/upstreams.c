@@ -78,20 +78,21 @@ void pv_upstreams_seal(struct privy_upstreams *set)
 
 /* ---- adding ---- */
 
-static enum privy_status find_proto(const char *url, const struct pv_proto **ret,
-                                    struct privy_error *reterr)
+static const struct pv_proto *find_proto(const char *url, struct privy_error *reterr)
 {
     char scheme[16] = "";
     const char *end = strstr(url, "://");
-    if (!end || end == url || (size_t)(end - url) >= sizeof scheme)
-        return pv_error(reterr, PRIVY_EINVAL,
-                        "url: '%s' is not an upstream: expected tls://HOST or the like", url);
+    if (!end || end == url || (size_t)(end - url) >= sizeof scheme) {
+        pv_error(reterr, PRIVY_EINVAL,
+                 "url: '%s' is not an upstream: expected tls://HOST or the like", url);
+        return NULL;
+    }
     for (size_t i = 0; i < (size_t)(end - url); i++)
         scheme[i] = url[i] >= 'A' && url[i] <= 'Z' ? (char)(url[i] + 32) : url[i];
-    *ret = pv_proto_by_scheme(scheme);
-    if (!*ret)
-        return pv_error(reterr, PRIVY_EUNSUPPORTED, "url: this build cannot speak '%s://'", scheme);
-    return PRIVY_OK;
+    const struct pv_proto *proto = pv_proto_by_scheme(scheme);
+    if (!proto)
+        pv_error(reterr, PRIVY_EUNSUPPORTED, "url: this build cannot speak '%s://'", scheme);
+    return proto;
 }
 
 static bool name_taken(const struct privy_upstreams *set, const char *name)
@@ -181,13 +182,13 @@ enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *u
                                       const struct privy_upstream_options *options,
                                       struct privy_error *reterr)
 {
-    const struct pv_proto *proto = NULL;
     struct pv_upstream *up = NULL;
     if (atomic_load(&set->sealed))
         return pv_error(reterr, PRIVY_EINVAL, "url: the set is in use already");
-    enum privy_status status = find_proto(url, &proto, reterr);
-    if (status == PRIVY_OK)
-        status = pv_upstream_new(url, options, proto->port, &up, reterr);
+    const struct pv_proto *proto = find_proto(url, reterr);
+    if (!proto)
+        return strstr(url, "://") ? PRIVY_EUNSUPPORTED : PRIVY_EINVAL;
+    enum privy_status status = pv_upstream_new(url, options, proto->port, &up, reterr);
     if (status != PRIVY_OK)
         return status;
     up->proto = proto;
