@@ -86,6 +86,19 @@ static bool reverse_name(const char *text, char out[80])
     return true;
 }
 
+static void check_protocol(const char *word)
+{
+    char known[256] = "";
+
+    for (unsigned i = 0; privy_protocols(i); i++) {
+        size_t n = strlen(known);
+        if (strcmp(privy_protocols(i), word) == 0)
+            return;
+        snprintf(known + n, sizeof known - n, " %s", privy_protocols(i));
+    }
+    bad_usage("-P: '%s' is no protocol of this build:%s", word, known);
+}
+
 static void add_upstream(struct arguments *a, const char *url)
 {
     if (a->upstream_count == UPSTREAMS_MAX)
@@ -163,6 +176,7 @@ static void set_option(struct arguments *a, int option, const char *value)
         add_upstream(a, value);
         break;
     case 'P':
+        check_protocol(value);
         a->protocol = value;
         break;
     case 'x':

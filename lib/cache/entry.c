@@ -93,8 +93,8 @@ struct pv_entry *pv_entry_new(const struct pv_key *key, const uint8_t *message,
         memcpy(entry_bytes(e) + PV_HEADER, key->name, key->name_length);
         pv_ttl_level(entry_bytes(e), length);
         /* Where our cap made the life shorter than the records', they are cut to it too. */
-        pv_ttl_age(entry_bytes(e), entry_offsets(e), kept, 0,
-                   ttl < reply->ttl || ttl > TTL_CAP ? ttl : TTL_CAP);
+        bool cut = ttl > 0 && (ttl < reply->ttl || ttl > TTL_CAP);
+        pv_ttl_age(entry_bytes(e), entry_offsets(e), kept, 0, cut ? ttl : TTL_CAP);
     }
     free(offsets);
     return e;
@@ -170,7 +170,7 @@ size_t pv_entry_write(const struct pv_entry *e, uint64_t now, uint8_t *out, size
     if (capacity < e->length)
         return 0;
     memcpy(out, pv_entry_message(e), e->length);
-    if (pv_entry_fresh(e, now)) {
+    if (pv_entry_fresh(e, now) || e->ttl == 0) {
         pv_ttl_age(out, offsets, e->ttl_count, (uint32_t)entry_age(e, now), UINT32_MAX);
     } else {
         pv_ttl_set(out, offsets, e->ttl_count, TTL_STALE);

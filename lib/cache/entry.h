@@ -44,7 +44,8 @@ struct pv_entry {
     unsigned char data[];
 };
 
-/* From a checked reply (see pv_reply_strip). ttl: seconds, already capped. now: CLOCK_BOOTTIME, s.
+/* From a checked reply (see pv_reply_strip). ttl: seconds, already capped; 0: only for those who ask
+ * now, never to be stored: its TTLs stay as received. now: CLOCK_BOOTTIME, s.
  * The message is kept with id 0 and the question in lower case. NULL: no memory, or larger than an
  * entry may be (64 KiB and a little). */
 struct pv_entry *pv_entry_new(const struct pv_key *, const uint8_t *message, const struct pv_reply *,

@@ -120,6 +120,8 @@ static void ttl_is_cut_to_the_cap(void **state)
     ttl_of(0x80000001, 86400, 0, 86400);
     ttl_of(604800, 604800, 0, 604800);
     ttl_of(300, 86400, 300, 30);
+    ttl_of(300, 0, 0, 300); /* not to be stored: for those who ask now */
+    ttl_of(0, 86400, 0, 0);
 }
 
 static void every_part_of_the_key_counts(void **state)
