@@ -82,10 +82,7 @@ struct rdata {
 static const char *rdata_name(struct rdata *d)
 {
     const char *why = NULL;
-    if (d->memo)
-        pv_name_check(&d->rest, d->message, d->memo, &why);
-    else
-        pv_name_read(&d->rest, d->message, NULL, &why);
+    pv_name_check(&d->rest, d->message, d->memo, &why);
     if (why)
         return why;
     return d->rest.at > d->end ? "rdata name past rdlength" : NULL;

@@ -136,6 +136,8 @@ static void remember(struct pv_name_memo *memo, const struct run *runs, unsigned
 size_t pv_name_check(struct pv_reader *r, const uint8_t *message, struct pv_name_memo *memo,
                      const char **ret_why)
 {
+    if (!memo)
+        return pv_name_read(r, message, NULL, ret_why);
     struct walk w = walk_begin(r, message);
     struct run runs[HOPS_MAX + 1];
     unsigned count = 1;

@@ -30,7 +30,8 @@ struct pv_name_memo {
     } at[PV_NAME_MEMO];
 };
 void pv_name_memo_init(struct pv_name_memo *, size_t message_length);
-/* pv_name_read without output. r must end where the message ends, for all names of a memo. */
+/* pv_name_read without output. r must end where the message ends, for all names of a memo. Without
+ * a memo nothing is remembered. */
 size_t pv_name_check(struct pv_reader *r, const uint8_t *message, struct pv_name_memo *,
                      const char **ret_why);
 

@@ -187,7 +187,7 @@ static void classify(struct check *c, const struct pv_header *h)
     reply->lame = reply->rcode == PV_NOERROR && !(h->flags & PV_RA) && h->ancount == 0 &&
                   c->has_ns && !reply->has_soa;
     if (positive)
-        reply->ttl = c->least_ttl;
+        reply->ttl = reply->ttl_count ? c->least_ttl : 0;
     else if (reply->has_soa)
         reply->ttl = least(c->least_ttl, c->least_minimum);
     reply->cacheable = reply->ttl > 0 && !reply->truncated && c->question->type != PV_T_ANY &&
