@@ -127,7 +127,7 @@ static const struct schema_row top_rows[] = {
      .meaning = "zones that another pool answers; the longest zone wins"},
     {"special", FLAG, AT(special), .preset = 1,
      .meaning = "answer special-use names here (localhost, .onion, private reverse zones ...)"},
-    {"bootstrap", TYPE_TEXTS, AT(bootstrap), .text = PRIVYDNS_DEFAULT_UPSTREAMS,
+    {"bootstrap", TYPE_TEXTS, AT(bootstrap), .text = PRIVYDNS_DEFAULT_UPSTREAMS, .example = "[\"tls://9.9.9.9#dns.quad9.net\"]",
      .check = check_some,
      .meaning = "asked only for the addresses of upstreams; URLs with addresses, encrypted"},
     PRIVY_CACHE_OPTIONS(CACHE_ROW)

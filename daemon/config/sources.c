@@ -1,8 +1,8 @@
 #include "config/sources.h"
 
 #include "config/decode.h"
+#include "config/flags.h"
 #include "config/yaml.h"
-#include "options.h"
 
 #include <dirent.h>
 #include <errno.h>
