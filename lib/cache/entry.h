@@ -30,7 +30,6 @@ struct pv_entry {
     _Atomic uint64_t held;   /* s: a refresh failed then; stale until 30 s later without another */
     uint8_t segment;         /* of the LRU: probation or protected; the shard's lock */
     bool failure;            /* SERVFAIL to be repeated [C10]; message: header and question */
-    uint8_t ede_count;
     uint8_t failures;        /* in a row, for doubling */
     uint64_t stored;         /* s, CLOCK_BOOTTIME */
     uint32_t ttl;            /* s: fresh while now - stored < ttl */
