@@ -34,7 +34,7 @@ PRIVYDNS = BUILD / "daemon" / "privydns"
 NAME = "dot.example"  # the name in the certificates of upstreams
 SANITIZED = bool(os.environ.get("PRIVYDNS_SANITIZED"))  # slower: give the daemon more time
 
-COMPLAINTS = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:|ThreadSanitizer|BUG).*")
+COMPLAINTS = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:|ThreadSanitizer|bug in privydns).*")
 
 
 def run(*argv, timeout=30, **options):

@@ -73,7 +73,7 @@ class Process:
         with open(self.log, "ab") as out:
             self.child = subprocess.Popen(
                 argv, cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                env=env, **popen)
+                env=env, start_new_session=True, **popen)
 
     @property
     def pid(self):
