@@ -43,12 +43,12 @@ struct pv_entry {
     unsigned char data[];
 };
 
-/* From a checked reply (see pv_reply_strip). ttl: seconds, already capped; 0: only for those who ask
- * now, never to be stored: its TTLs stay as received. now: CLOCK_BOOTTIME, s.
- * The message is kept with id 0 and the question in lower case. NULL: no memory, or larger than an
- * entry may be (64 KiB and a little). */
-struct pv_entry *pv_entry_new(const struct pv_key *, const uint8_t *message, const struct pv_reply *,
-                              uint32_t ttl, uint64_t now);
+/* From a checked reply (see pv_reply_strip). ttl: seconds, already capped; 0: only for those who
+ * ask now, never to be stored: its TTLs stay as received. now: CLOCK_BOOTTIME, s. The message is
+ * kept with id 0 and the question in lower case. NULL: no memory, or larger than an entry may be
+ * (64 KiB and a little). */
+struct pv_entry *pv_entry_new(const struct pv_key *, const uint8_t *message,
+                              const struct pv_reply *, uint32_t ttl, uint64_t now);
 /* A failure: SERVFAIL to this question. */
 struct pv_entry *pv_entry_new_failure(const struct pv_key *, uint32_t ttl, uint64_t now);
 struct pv_entry *pv_entry_ref(struct pv_entry *);
@@ -60,8 +60,8 @@ const uint8_t *pv_entry_message(const struct pv_entry *);
 bool pv_entry_fresh(const struct pv_entry *, uint64_t now);
 /* Seconds of life left; 0 when expired. */
 uint32_t pv_entry_left(const struct pv_entry *, uint64_t now);
-/* Write the message as it is now: id 0, TTLs less the age (stale: 30 [C14], AD cleared). Returns its
- * length, 0 when capacity is too small. */
+/* Write the message as it is now: id 0, TTLs less the age (stale: 30 [C14], AD cleared). Returns
+ * its length, 0 when capacity is too small. */
 size_t pv_entry_write(const struct pv_entry *, uint64_t now, uint8_t *out, size_t capacity);
 
 #endif

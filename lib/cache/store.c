@@ -7,13 +7,10 @@
 
 #include <pthread.h>
 
-#define CACHE_LINE 64
-#define SHARD_MIN                                                                                  \
-    ((size_t)256 * 1024) /* octets: a smaller one would hold too few large answers                 \
-                          */
+#define CACHE_LINE  64
+#define SHARD_MIN   ((size_t)256 * 1024) /* octets: less would hold too few large answers */
 #define SHARDS_MAX  16
 #define STRIPES     8
-#define POOL_SLOTS  64
 #define BUCKETS     64 /* of an empty shard */
 #define TAIL_LOOKED 4  /* at the end of each list, for an expired one */
 /* The table grows at load 1 by doubling: two buckets an entry at most. */
@@ -39,9 +36,6 @@ struct privy_cache {
     struct stripe stripes[STRIPES];
     _Atomic unsigned refs;
     struct privy_cache_options options;
-    /* By hash of the pool: failures stored before this second are void. Two pools in one slot cost
-     * each other a question now and then. */
-    _Atomic uint64_t void_before[POOL_SLOTS];
     size_t shard_count; /* a power of two */
     struct shard shards[];
 };
@@ -327,32 +321,6 @@ void pv_cache_put(struct privy_cache *c, struct pv_entry *e)
     victims_free(&victims);
     if (!store)
         pv_entry_unref(e);
-}
-
-void pv_cache_drop_failure(struct privy_cache *c, const struct pv_key *key)
-{
-    struct shard *s = shard_of(c, key->hash);
-    struct pv_list victims;
-
-    pv_list_init(&victims);
-    pthread_mutex_lock(&s->lock);
-    struct pv_entry *e = shard_find(s, key);
-    if (e && e->failure)
-        shard_remove(s, e, &victims);
-    pthread_mutex_unlock(&s->lock);
-    victims_free(&victims);
-}
-
-void pv_cache_forget_failures(struct privy_cache *c, uint64_t pool, uint64_t now)
-{
-    /* Those of this very second too: none of them may outlive the outage. */
-    atomic_store_explicit(&c->void_before[pool % POOL_SLOTS], now + 1, memory_order_relaxed);
-}
-
-bool pv_cache_failure_valid(struct privy_cache *c, const struct pv_entry *e)
-{
-    return e->stored >=
-           atomic_load_explicit(&c->void_before[e->pool % POOL_SLOTS], memory_order_relaxed);
 }
 
 static struct stripe *stripe_of_thread(struct privy_cache *c)

@@ -1,7 +1,7 @@
-/* Answers, kept: one store for all threads, protocols and resolvers. 2^k shards, one mutex each; the
- * lock covers find, LRU bump and reference. Entries never change and are counted. Segmented LRU, so
- * that a flood of random names cannot flush what is asked often. Bounded in octets, each entry
- * counted with all it costs. */
+/* Answers, kept: one store for all threads, protocols and resolvers. 2^k shards, one mutex each;
+ * the lock covers find, LRU bump and reference. Entries never change and are counted. Segmented
+ * LRU, so that a flood of random names cannot flush what is asked often. Bounded in octets, each
+ * entry counted with all it costs. */
 #ifndef PV_CACHE_STORE_H
 #define PV_CACHE_STORE_H
 
@@ -17,13 +17,6 @@ struct pv_entry *pv_cache_get(struct privy_cache *, const struct pv_key *);
 /* Store the entry (replacing one with its key); takes the caller's reference. A failure does not
  * replace an answer that may still be given, fresh or stale [C14]. */
 void pv_cache_put(struct privy_cache *, struct pv_entry *);
-/* Remove the entry with this key if it is a failure. */
-void pv_cache_drop_failure(struct privy_cache *, const struct pv_key *);
-/* Failures of this pool stored until now are void from here on (the first good answer after an
- * outage [C10]); to the second, those of this very second too. */
-void pv_cache_forget_failures(struct privy_cache *, uint64_t pool, uint64_t now);
-bool pv_cache_failure_valid(struct privy_cache *, const struct pv_entry *);
-
 enum pv_lookup { PV_LOOKUP_HIT, PV_LOOKUP_MISS, PV_LOOKUP_STALE };
 void pv_cache_count(struct privy_cache *, enum pv_lookup);
 const struct privy_cache_options *pv_cache_options(const struct privy_cache *);

@@ -23,6 +23,8 @@ static enum privy_status check(struct pv_upstream *up, struct privy_error *reter
         .tls13_only = up->tls13_only,
     };
     struct pv_tls_trust *trust;
+    if (url->path[0])
+        return pv_error(reterr, PRIVY_EINVAL, "url: '%s': tls:// has no path", up->url_text);
     if (name && pv_addr_parse(name, strlen(name), 0, &address))
         options.address = &address;
     else if (name)

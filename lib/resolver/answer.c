@@ -87,7 +87,7 @@ struct privy_answer *pv_answer_make(const struct pv_entry *e, uint64_t age_now,
         return NULL;
     out->length = pv_entry_write(e, age_now, out->wire, e->length);
     out->rcode = PV_RCODE(pv_get16(out->wire + 2));
-    out->ttl = pv_entry_left(e, age_now);
+    out->ttl = e->ttl ? pv_entry_left(e, age_now) : from ? from->reply.ttl : 0;
     out->facts.failure = e->failure;
     pv_answer_fit(out->wire, out->length, v);
     if (from)

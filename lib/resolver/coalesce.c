@@ -272,6 +272,15 @@ static bool fly(struct privy_query *a, const struct pv_key *key, const struct pv
     return true;
 }
 
+static bool anyone_speaks(const struct privy_resolver *r, const char *protocol)
+{
+    pv_list_each (it, &r->endpoints) {
+        if (pv_proto_word_matches(protocol, pv_container(it, struct pv_endpoint, link)->upstream))
+            return true;
+    }
+    return false;
+}
+
 static enum privy_status ask(struct privy_resolver *r, const void *wire, size_t length,
                              const struct privy_exchange_options *o, privy_done *done, void *arg,
                              struct privy_query **ret_query)
@@ -282,7 +291,7 @@ static enum privy_status ask(struct privy_resolver *r, const void *wire, size_t 
     pv_query_parse(&v, wire, length);
     if (v.fault != PV_FINE)
         return PRIVY_EFORMAT;
-    if (o->protocol && !pv_proto_word_known(o->protocol))
+    if (o->protocol && !anyone_speaks(r, o->protocol))
         return PRIVY_EUNSUPPORTED;
     if (r->asking >= r->options.limits.inflight)
         return PRIVY_EBUSY;

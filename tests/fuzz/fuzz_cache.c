@@ -43,19 +43,12 @@ static size_t get(struct privy_cache *c, unsigned n)
 
 static void step(struct privy_cache *c, uint8_t op, uint8_t n, uint8_t size, uint64_t now)
 {
-    struct pv_key key;
-
-    cached_key(&key, n % KEYS, n % 2);
     if (op < 100)
         put(c, n % KEYS, (uint16_t)(op < 90 ? size * 8 : size * 256), now);
     else if (op < 220)
         get(c, n % KEYS);
-    else if (op < 240)
+    else if (op < 250)
         fail(c, n % KEYS, now);
-    else if (op < 248)
-        pv_cache_drop_failure(c, &key);
-    else if (op < 252)
-        pv_cache_forget_failures(c, n % 2, now);
     else
         privy_cache_flush(c);
 }

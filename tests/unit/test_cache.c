@@ -329,16 +329,15 @@ static void put_failure(struct privy_cache *c, unsigned number, uint64_t pool, u
     pv_cache_put(c, pv_entry_new_failure(&key, 5, now));
 }
 
-static bool failure_valid(struct privy_cache *c, unsigned number, uint64_t pool)
+static bool is_failure(struct privy_cache *c, unsigned number, uint64_t pool)
 {
     struct pv_key key;
     cached_key(&key, number, pool);
     struct pv_entry *e = pv_cache_get(c, &key);
     assert_non_null(e);
-    assert_true(e->failure);
-    bool valid = pv_cache_failure_valid(c, e);
+    bool failure = e->failure;
     pv_entry_unref(e);
-    return valid;
+    return failure;
 }
 
 static void a_failure_is_a_servfail(void **state)
@@ -364,44 +363,18 @@ static void a_failure_is_a_servfail(void **state)
     pv_entry_unref(e);
 }
 
-static void a_good_answer_makes_failures_void(void **state)
-{
-    (void)state;
-    struct privy_cache *c = cached_new(MIB);
-
-    put_failure(c, 1, 1, 0);
-    assert_true(failure_valid(c, 1, 1)); /* before any outage, at the first second too */
-    put_failure(c, 1, 1, 100);
-    put_failure(c, 1, 2, 100);
-    pv_cache_forget_failures(c, 1, 100);
-    assert_false(failure_valid(c, 1, 1));
-    assert_true(failure_valid(c, 1, 2)); /* of another pool */
-    put_failure(c, 1, 1, 101);
-    assert_true(failure_valid(c, 1, 1));
-    privy_cache_unref(c);
-}
-
 static void failures_and_answers(void **state)
 {
     (void)state;
     struct privy_cache *c = cached_new(MIB);
-    struct pv_key key;
 
     put(c, 1, 10, 300, 1000);
-    cached_key(&key, 1, POOL);
     put_failure(c, 1, POOL, 1400);
     assert_true(has(c, 1, 10)); /* stale, it is still worth more than a failure */
-    pv_cache_drop_failure(c, &key);
-    assert_true(has(c, 1, 10));
     put_failure(c, 1, POOL, 1000 + 300 + 86400);
-    assert_true(failure_valid(c, 1, POOL)); /* too old to be given */
+    assert_true(is_failure(c, 1, POOL)); /* too old to be given */
     put(c, 1, 20, 300, 100000);
     assert_true(has(c, 1, 20)); /* a good answer replaces a failure */
-    put_failure(c, 2, POOL, 1000);
-    cached_key(&key, 2, POOL);
-    pv_cache_drop_failure(c, &key);
-    assert_null(pv_cache_get(c, &key));
-    pv_cache_drop_failure(c, &key);
     privy_cache_unref(c);
 }
 
@@ -462,7 +435,6 @@ int main(void)
         cmocka_unit_test(a_flood_does_not_keep_the_hot_set_out),
         cmocka_unit_test(expired_ones_go_first),
         cmocka_unit_test(a_failure_is_a_servfail),
-        cmocka_unit_test(a_good_answer_makes_failures_void),
         cmocka_unit_test(failures_and_answers),
         cmocka_unit_test(many_threads),
     };

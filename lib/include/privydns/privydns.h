@@ -42,7 +42,7 @@ enum privy_status {
     PRIVY_ENOMEM,       /* no memory */
     PRIVY_EBUSY,        /* more than limits.inflight unanswered questions */
     PRIVY_EFORMAT,      /* the message is not a DNS query */
-    PRIVY_EUNSUPPORTED, /* a protocol or URL scheme this build does not have */
+    PRIVY_EUNSUPPORTED, /* a protocol or URL scheme that this build, or no upstream, speaks */
     PRIVY_EFILE,        /* a file could not be read, or holds the wrong thing */
     PRIVY_EPERM,        /* a private file that others can read; plaintext where it is not allowed */
     PRIVY_EMISS,        /* privy_try: not in the cache */
