@@ -22,8 +22,8 @@ void pv_idmap_init(struct pv_idmap *);
 void pv_idmap_done(struct pv_idmap *);
 /* A random id for value (not NULL). False: no memory or no id left. */
 bool pv_idmap_add(struct pv_idmap *, void *value, uint16_t *ret_id);
-/* The value with this id, which is then free again. NULL: unknown; *ret_reserved (may be NULL) tells
- * whether it was reserved (it is free then too). */
+/* The value with this id, which is then free again. NULL: unknown; *ret_reserved (may be NULL)
+ * tells whether it was reserved (it is free then too). */
 void *pv_idmap_take(struct pv_idmap *, uint16_t id, bool *ret_reserved);
 void *pv_idmap_find(const struct pv_idmap *, uint16_t id); /* live ones */
 /* Abandon: the id stays reserved. */

@@ -118,21 +118,34 @@ static void schedule_turn(struct pv_loop *l)
     event_active(l->turn_event, EV_TIMEOUT, 0);
 }
 
-/* A time read in this turn stays good until the turn's end, which on_turn() tells. Outside the loop
- * no turn ends: libevent, whose own time stands still in a turn only, shows that. */
+/* libevent's own time stands still in a turn; outside the loop it is the clock's. (By chance it may
+ * be that in a turn too: then we look at the clock once more than needed.) */
+static bool is_in_turn(const struct timeval *cached)
+{
+    struct timeval now;
+    evutil_gettimeofday(&now, NULL);
+    int64_t apart =
+        (now.tv_sec - cached->tv_sec) * INT64_C(1000000) + now.tv_usec - cached->tv_usec;
+    return apart > 2 || apart < 0;
+}
+
+/* A time read in a turn is good until its end, of which on_turn() tells. Outside the loop no turn
+ * ends, and making an event active would only let the next one spin. */
 static bool known_this_turn(struct pv_loop *l, bool *known)
 {
     if (!l->base)
         return false; /* a simulated clock costs nothing */
-    struct timeval tv;
-    event_base_gettimeofday_cached(l->base, &tv);
-    if (tv.tv_sec != l->turn.tv_sec || tv.tv_usec != l->turn.tv_usec)
-        l->now_known = l->age_known = false;
-    l->turn = tv;
-    bool was = *known;
-    *known = true;
-    schedule_turn(l);
-    return was;
+    struct timeval cached;
+    event_base_gettimeofday_cached(l->base, &cached);
+    if (cached.tv_sec != l->turn.tv_sec || cached.tv_usec != l->turn.tv_usec)
+        pv_now_refresh(l);
+    l->turn = cached;
+    if (*known)
+        return true;
+    *known = is_in_turn(&cached);
+    if (*known)
+        schedule_turn(l);
+    return false;
 }
 
 uint64_t pv_now(struct pv_loop *l)

@@ -1,5 +1,5 @@
-/* One loop turn: time, timers, deferral. With net/sock and base/random the only door to the machine;
- * a test may put its own clock and packets behind it (struct pv_machine). */
+/* One loop turn: time, timers, deferral. With net/sock and base/random the only door to the
+ * machine; a test may put its own clock and packets behind it (struct pv_machine). */
 #ifndef PV_NET_LOOP_H
 #define PV_NET_LOOP_H
 

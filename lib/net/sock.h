@@ -19,8 +19,8 @@ typedef void pv_sock_ready(void *arg, unsigned events);
 struct pv_machine {
     uint64_t (*now)(void *world);     /* CLOCK_MONOTONIC, µs */
     uint64_t (*age_now)(void *world); /* CLOCK_BOOTTIME, s */
-    /* Begin to connect; NULL with errno when it fails at once. A TCP sock is writable when connected
-     * or failed: pv_sock_error() tells. */
+    /* Begin to connect; NULL with errno when it fails at once. A TCP sock is writable when
+     * connected or failed: pv_sock_error() tells. */
     struct pv_sock *(*open)(struct pv_loop *, bool tcp, const struct pv_addr *peer,
                             pv_sock_ready *ready, void *arg);
     void (*want)(struct pv_sock *, unsigned events);

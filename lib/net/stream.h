@@ -47,10 +47,10 @@ uint8_t *pv_stream_reserve(struct pv_stream *, size_t n);
 void pv_stream_wrote(struct pv_stream *, size_t n);
 size_t pv_stream_unsent(const struct pv_stream *); /* in our buffer */
 bool pv_stream_stalled(const struct pv_stream *);  /* sent but not acknowledged (TCP_INFO) */
-const struct pv_addr *pv_stream_peer(const struct pv_stream *); /* NULL until connected */
+const struct pv_addr *pv_stream_peer(const struct pv_stream *);           /* NULL until connected */
 const struct pv_tls_facts *pv_stream_tls_facts(const struct pv_stream *); /* NULL: plaintext */
-/* Sends close_notify where it can, closes, frees (deferred: safe inside its own events). No event
- * comes after. NULL is fine. */
+/* Sends close_notify where it can, closes, frees (inside its own events: when they return). No
+ * event comes after. NULL is fine. */
 void pv_stream_close(struct pv_stream *);
 
 #endif

@@ -129,7 +129,10 @@ static bool set_ciphers(SSL_CTX *ctx, bool tls13_only)
 
 static void set_manners(SSL_CTX *ctx)
 {
-    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION);
+    /* An end without close_notify loses nothing that DNS messages' own lengths do not show, and
+     * OpenSSL would spoil the session for it. */
+    SSL_CTX_set_options(ctx, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
 #ifdef SSL_OP_NO_RX_CERTIFICATE_COMPRESSION /* OpenSSL 3.2 */
     SSL_CTX_set_options(ctx, SSL_OP_NO_RX_CERTIFICATE_COMPRESSION |
                                  SSL_OP_NO_TX_CERTIFICATE_COMPRESSION);
@@ -352,13 +355,11 @@ static int classify(struct pv_tls *t, int result)
     }
     int reason = first_reason();
     long verdict = SSL_get_verify_result(t->ssl);
-    if (error == SSL_ERROR_ZERO_RETURN)
-        return fail(t, PV_TLS_CLOSED, "closed by the server");
     if (!t->done && verdict != X509_V_OK)
         return fail_untrusted(t, verdict);
     if (t->flooded)
         return fail(t, PV_TLS_PROTOCOL, "TLS: handshake messages without end");
-    if (t->at_end)
+    if (error == SSL_ERROR_ZERO_RETURN || t->at_end)
         return fail(t, PV_TLS_CLOSED, "closed by the server%s",
                     t->done ? "" : " during the TLS handshake");
     if (t->sock_error)

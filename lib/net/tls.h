@@ -8,8 +8,8 @@
 /* Trust: what decides that a peer is the right one. Made at load from files, immutable, shared by
  * all threads. */
 struct pv_tls_trust_options {
-    const char *ca_file;     /* PEM; NULL: the system's hashed directory, its bundle as fallback */
-    const char *name;        /* the certificate's dNSName, NULL: none */
+    const char *ca_file; /* PEM; NULL: the system's hashed directory, its bundle as fallback */
+    const char *name;    /* the certificate's dNSName, NULL: none */
     const struct pv_addr *address; /* else its iPAddress; NULL: none */
     const char *const *pins; /* NULL-ended "sha256/BASE64"; with no name and address: pin only */
     bool tls13_only;
@@ -29,8 +29,14 @@ void pv_tls_context_free(struct pv_tls_context *);
 void pv_tls_tickets_drop(struct pv_tls_context *);
 
 /* Why it failed, for next.c and the log. */
-enum pv_tls_fault { PV_TLS_FINE, PV_TLS_CLOSED, PV_TLS_NETWORK, PV_TLS_UNTRUSTED, PV_TLS_PROTOCOL,
-                    PV_TLS_NO_MEMORY };
+enum pv_tls_fault {
+    PV_TLS_FINE,
+    PV_TLS_CLOSED,
+    PV_TLS_NETWORK,
+    PV_TLS_UNTRUSTED,
+    PV_TLS_PROTOCOL,
+    PV_TLS_NO_MEMORY
+};
 
 /* What is known once the handshake is done. */
 struct pv_tls_facts {
@@ -48,8 +54,9 @@ int pv_tls_handshake(struct pv_tls *);
  * is at most one record where n <= 16384. */
 ssize_t pv_tls_read(struct pv_tls *, void *, size_t);
 ssize_t pv_tls_write(struct pv_tls *, const void *, size_t);
-unsigned pv_tls_wants(const struct pv_tls *); /* PV_SOCK_READ | PV_SOCK_WRITE the last call waits for */
-void pv_tls_shutdown(struct pv_tls *);        /* send close_notify if it can be sent now */
+unsigned pv_tls_wants(
+    const struct pv_tls *);            /* PV_SOCK_READ | PV_SOCK_WRITE the last call waits for */
+void pv_tls_shutdown(struct pv_tls *); /* send close_notify if it can be sent now */
 const struct pv_tls_facts *pv_tls_facts(const struct pv_tls *);
 enum pv_tls_fault pv_tls_fault(const struct pv_tls *, const char **ret_reason); /* plain words */
 
