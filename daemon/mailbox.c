@@ -1,0 +1,73 @@
+#include "mailbox.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+struct letter {
+    struct pv_list link;
+    void (*function)(void *arg);
+    void *arg;
+};
+
+static void take_all(struct mailbox *m, struct pv_list *ret)
+{
+    pv_list_init(ret);
+    pthread_mutex_lock(&m->lock);
+    pv_list_splice(ret, &m->letters);
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void on_letters(evutil_socket_t fd, short what, void *arg)
+{
+    struct pv_list letters;
+    eventfd_t ignored;
+    (void)what;
+    eventfd_read(fd, &ignored);
+    take_all(arg, &letters);
+    pv_list_each_safe (it, &letters) {
+        struct letter *l = pv_container(it, struct letter, link);
+        l->function(l->arg);
+        free(l);
+    }
+}
+
+bool mailbox_init(struct mailbox *m, struct event_base *base)
+{
+    pv_list_init(&m->letters);
+    pthread_mutex_init(&m->lock, NULL);
+    m->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (m->fd < 0)
+        return false;
+    event_assign(&m->readable, base, m->fd, EV_READ | EV_PERSIST, on_letters, m);
+    return event_add(&m->readable, NULL) == 0;
+}
+
+void mailbox_done(struct mailbox *m)
+{
+    struct pv_list letters;
+    if (m->fd < 0)
+        return;
+    event_del(&m->readable);
+    take_all(m, &letters);
+    pv_list_each_safe (it, &letters)
+        free(pv_container(it, struct letter, link));
+    close(m->fd);
+    m->fd = -1;
+    pthread_mutex_destroy(&m->lock);
+}
+
+bool mailbox_post(struct mailbox *m, void (*function)(void *arg), void *arg)
+{
+    struct letter *l = malloc(sizeof *l);
+    if (!l)
+        return false;
+    l->function = function;
+    l->arg = arg;
+    pthread_mutex_lock(&m->lock);
+    pv_list_append(&m->letters, &l->link);
+    pthread_mutex_unlock(&m->lock);
+    eventfd_write(m->fd, 1);
+    return true;
+}
