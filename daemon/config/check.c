@@ -35,13 +35,13 @@ static void check_listen(const struct config *c, struct faults *f)
 {
     const struct node *list = node_path(c->tree, "listen");
     char text[PV_ADDR_TEXT];
-    if (!c->listen.count)
-        faults_error(f, &(struct place){list ? list->place.source : NULL, 0, 0},
-                     "listen: no address to answer on");
+    if (list && !c->listen.count)
+        faults_error(f, &list->place, "listen: no address to answer on");
     for (size_t i = 0; i < c->listen.count; i++) {
         for (size_t k = 0; k < i; k++) {
             struct place place = check_item_place(list, i);
-            if (pv_addr_equal(&c->listen.items[i], &c->listen.items[k]))
+            if (c->listen.items[i].sa.sa_family &&
+                pv_addr_equal(&c->listen.items[i], &c->listen.items[k]))
                 faults_error(f, &place, "listen: %s is given twice",
                              pv_addr_text(&c->listen.items[i], text));
         }
@@ -63,7 +63,7 @@ static void check_allow(const struct config *c, struct faults *f)
         faults_error(f, &list->place, "allow: nobody could ask");
     for (size_t i = 0; i < c->allow.count; i++) {
         struct place place = check_item_place(list, i);
-        if (!c->allow.items[i].bits && listens_to_others(c))
+        if (c->allow.items[i].addr.sa.sa_family && !c->allow.items[i].bits && listens_to_others(c))
             faults_warn(f, &place,
                         "allow: answers the whole world; such resolvers are misused "
                         "for attacks on others");
@@ -359,7 +359,7 @@ static void check_route(struct config *c, size_t i, struct faults *f)
         faults_error(f, list ? &list->place : &route->node->place, "zones: a route needs some");
     for (size_t k = 0; k < route->zones.count; k++) {
         struct place place = check_item_place(list, k);
-        if (!zone_before(c, i, k))
+        if (!route->zones.items[k].length || !zone_before(c, i, k))
             continue;
         pv_name_to_text(route->zones.items[k].name, name);
         faults_error(f, &place, "zones: '%.255s' is routed already", name);

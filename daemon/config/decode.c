@@ -112,57 +112,62 @@ static void decode_text(struct decoder *d, const struct schema_row *row, const s
 
 /* ---- lists of values ---- */
 
-static bool decode_address(struct decoder *d, const struct schema_row *row, const struct node *n,
+static void decode_address(struct decoder *d, const struct schema_row *row, const struct node *n,
                            struct pv_addr *ret)
 {
-    if (pv_addr_parse(n->text, strlen(n->text), 53, ret) && pv_addr_port(ret))
-        return true;
+    struct pv_addr addr;
+    if (pv_addr_parse(n->text, strlen(n->text), 53, &addr) && pv_addr_port(&addr)) {
+        *ret = addr;
+        return;
+    }
     faults_error(d->faults, &n->place,
                  "%s: '%.100s' is not an address, such as 127.0.0.1, 127.0.0.1:53 or \"[::1]:53\"",
                  row->path, n->text);
-    return false;
 }
 
-static bool decode_prefix(struct decoder *d, const struct schema_row *row, const struct node *n,
+static void decode_prefix(struct decoder *d, const struct schema_row *row, const struct node *n,
                           struct pv_prefix *ret)
 {
     if (pv_prefix_parse(n->text, strlen(n->text), ret))
-        return true;
+        return;
     faults_error(d->faults, &n->place,
                  "%s: '%.100s' is not an address or prefix, such as 192.0.2.0/24 or "
                  "\"2001:db8::/32\" (no bits set behind the prefix)",
                  row->path, n->text);
-    return false;
 }
 
-static bool decode_zone(struct decoder *d, const struct schema_row *row, const struct node *n,
+static void decode_zone(struct decoder *d, const struct schema_row *row, const struct node *n,
                         struct config_zone *ret)
 {
-    if (pv_name_from_text(n->text, strlen(n->text), ret->name, &ret->length)) {
-        pv_name_lower(ret->name, ret->length);
-        return true;
+    size_t length;
+    if (pv_name_from_text(n->text, strlen(n->text), ret->name, &length)) {
+        ret->length = length;
+        pv_name_lower(ret->name, length);
+        return;
     }
     faults_error(d->faults, &n->place,
                  "%s: '%.100s' is not a domain name (labels of 1 to 63 ASCII letters; \"xn--\" "
                  "forms for others)",
                  row->path, n->text);
-    return false;
 }
 
-/* One item into slot i of the list; false: a fault, it takes no slot. */
-static bool decode_item(struct decoder *d, const struct schema_row *row, const struct node *n,
+/* One item into slot i of the list; a faulty one leaves it zeroed, so that the others keep their
+ * places. */
+static void decode_item(struct decoder *d, const struct schema_row *row, const struct node *n,
                         void *items, size_t i)
 {
+    if (row->type == TYPE_TEXTS)
+        ((const char **)items)[i] = "";
     if (!expect(d, row, n, NODE_SCALAR))
-        return false;
+        return;
     if (row->type == TYPE_ADDRS)
-        return decode_address(d, row, n, (struct pv_addr *)items + i);
-    if (row->type == TYPE_PREFIXES)
-        return decode_prefix(d, row, n, (struct pv_prefix *)items + i);
-    if (row->type == TYPE_ZONES)
-        return decode_zone(d, row, n, (struct config_zone *)items + i);
-    ((const char **)items)[i] = n->text;
-    return text_fits(d, row, n);
+        decode_address(d, row, n, (struct pv_addr *)items + i);
+    else if (row->type == TYPE_PREFIXES)
+        decode_prefix(d, row, n, (struct pv_prefix *)items + i);
+    else if (row->type == TYPE_ZONES)
+        decode_zone(d, row, n, (struct config_zone *)items + i);
+    else if (text_fits(d, row, n))
+        ((const char **)items)[i] = n->text;
 }
 
 /* The lists of config.h all look like this. */
@@ -182,15 +187,12 @@ static void decode_list(struct decoder *d, const struct schema_row *row, const s
     size_t count = single ? 1 : count_children(n);
     if (!single && !expect(d, row, n, NODE_LIST))
         return;
-    struct list list = {array(d, count + 1, sizes[row->type]), 0};
+    struct list list = {array(d, count + 1, sizes[row->type]), count};
     if (!list.items)
         return;
-    if (single)
-        list.count += decode_item(d, row, n, list.items, 0);
-    else
-        node_each(item, n) list.count += decode_item(d, row, item, list.items, list.count);
-    if (row->type == TYPE_TEXTS)
-        ((const char **)list.items)[list.count] = NULL;
+    const struct node *item = single ? n : n->first;
+    for (size_t i = 0; i < count; i++, item = item->next)
+        decode_item(d, row, item, list.items, i);
     memcpy(ret, &list, sizeof list);
 }
 

@@ -26,27 +26,54 @@ static void tame(char *text)
             *text = '?';
 }
 
-static bool said_before(const struct faults *f, const char *text, size_t prefix, bool warning)
+static bool same_source(const struct fault *a, const struct fault *b)
+{
+    return a->source_length == b->source_length && !strncmp(a->text, b->text, a->source_length);
+}
+
+static bool said_before(const struct faults *f, const struct fault *new)
 {
     for (size_t i = 0; i < f->count; i++) {
         const struct fault *old = &f->items[i];
-        if (!strcmp(old->text, text))
+        if (!strcmp(old->text, new->text))
             return true;
-        if (prefix && !warning && !old->warning && !strncmp(old->text, text, prefix))
+        if (new->line && !old->warning && old->line == new->line &&
+            old->column == new->column &&same_source(old, new))
             return true;
     }
     return false;
 }
 
-static void add(struct faults *f, const char *text, bool warning)
+/* Behind the last of its source that does not stand below it. */
+static size_t slot_for(const struct faults *f, const struct fault *new)
+{
+    size_t slot = f->count;
+    for (size_t i = f->count; i; i--) {
+        const struct fault *old = &f->items[i - 1];
+        if (!same_source(old, new))
+            continue;
+        if (old->line < new->line || (old->line == new->line && old->column <= new->column))
+            return i;
+        slot = i - 1;
+    }
+    return slot;
+}
+
+static void insert(struct faults *f, const struct fault *new)
 {
     struct fault *items = realloc(f->items, (f->count + 1) * sizeof *items);
-    if (!items)
+    char *text = strdup(new->text);
+    if (items)
+        f->items = items;
+    if (!items || !text) {
+        free(text);
         return;
-    f->items = items;
-    items[f->count] = (struct fault){.text = strdup(text), .warning = warning};
-    if (items[f->count].text)
-        f->count++;
+    }
+    size_t slot = slot_for(f, new);
+    memmove(items + slot + 1, items + slot, (f->count - slot) * sizeof *items);
+    items[slot] = *new;
+    items[slot].text = text;
+    f->count++;
 }
 
 static void faults_add(struct faults *, const struct place *, bool warning, const char *format,
@@ -56,14 +83,19 @@ static void faults_add(struct faults *f, const struct place *place, bool warning
 {
     char where[PLACE_TEXT], message[1024], text[PLACE_TEXT + sizeof message + 16];
     vsnprintf(message, sizeof message, format, args);
-    int prefix = snprintf(text, sizeof text, "%s: ", place_text(place, where));
-    snprintf(text + prefix, sizeof text - (size_t)prefix, "%s%s", warning ? "warning: " : "",
+    snprintf(text, sizeof text, "%s: %s%s", place_text(place, where), warning ? "warning: " : "",
              message);
+    struct place source = {.source = place->source};
+    struct fault new = {.text = text,
+                        .warning = warning,
+                        .source_length = strlen(place_text(&source, where)),
+                        .line = place->line,
+                        .column = place->column};
     tame(text);
-    if (said_before(f, text, place->line ? (size_t)prefix : 0, warning))
+    if (said_before(f, &new))
         return;
     f->errors += !warning;
-    add(f, text, warning);
+    insert(f, &new);
 }
 
 void faults_error(struct faults *f, const struct place *place, const char *format, ...)

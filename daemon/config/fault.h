@@ -16,17 +16,19 @@ struct place {
 const char *place_text(const struct place *, char out[PLACE_TEXT]);
 
 struct fault {
-    char *text;   /* "FILE:LINE:COLUMN: message", one line, foreign text escaped */
-    bool warning; /* does not make the configuration unusable */
+    char *text;           /* "FILE:LINE:COLUMN: message", one line, foreign text escaped */
+    bool warning;         /* does not make the configuration unusable */
+    size_t source_length; /* of text: the FILE alone */
+    unsigned line, column;
 };
 
 struct faults {
-    struct fault *items;
+    struct fault *items; /* source by source, in order of their lines */
     size_t count;
     size_t errors; /* those that are not warnings; also counts what memory did not suffice for */
 };
 
-/* A second error at the place of an earlier one is left out: it follows from the first. */
+/* What comes second at the place of an error is left out: it follows from the first. */
 void faults_error(struct faults *, const struct place *, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void faults_warn(struct faults *, const struct place *, const char *format, ...)

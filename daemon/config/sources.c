@@ -165,21 +165,20 @@ static void take_value(struct sources *s, const struct schema_row *row, const ch
         faults_error(s->faults, &place, "%s: not text in UTF-8", row->path);
 }
 
-/* The row a variable sets: any of the top table that is not a table itself, and the upstreams of
- * the pool `default`. */
-static const struct schema_row *row_of_variable(const char *name)
+/* The row of the i-th variable: one for each row of the top table that is no table itself, and one
+ * for the upstreams of the pool `default`. */
+static const struct schema_row *variable_row(size_t i)
 {
-    char variable[SCHEMA_VARIABLE];
-    schema_each(row, &schema_top) if (row->type < TYPE_POOLS &&
-                                      !strcmp(schema_variable(row, variable), name)) return row;
-    return strcmp(name, "PRIVYDNS_UPSTREAM") ? NULL : schema_find(&schema_pool, "upstreams");
+    schema_each(row, &schema_top) if (row->type < TYPE_POOLS && !i--) return row;
+    return i ? NULL : schema_find(&schema_pool, "upstreams");
 }
 
 static const char *next_variable(void *arg, size_t i)
 {
-    if (i < schema_top.count)
-        return schema_variable(&schema_top.rows[i], arg);
-    return i == schema_top.count ? "PRIVYDNS_UPSTREAM" : NULL;
+    const struct schema_row *row = variable_row(i);
+    if (!row)
+        return NULL;
+    return row->type == TYPE_UPSTREAMS ? "PRIVYDNS_UPSTREAM" : schema_variable(row, arg);
 }
 
 /* Docker and Kubernetes set such variables for a service that is named privydns. */
@@ -206,20 +205,32 @@ static void unknown_variable(struct sources *s, const char *name)
         faults_warn(s->faults, &place, "no such variable");
 }
 
+static bool variable_exists(const char *name)
+{
+    char variable[SCHEMA_VARIABLE];
+    const char *known;
+    for (size_t i = 0; (known = next_variable(variable, i)); i++)
+        if (!strcmp(known, name))
+            return true;
+    return false;
+}
+
 static void take_environment(struct sources *s)
 {
+    char variable[SCHEMA_VARIABLE];
+    const char *name;
+    for (size_t i = 0; (name = next_variable(variable, i)); i++) {
+        const char *value = getenv(name), *source = arena_copy(s->arena, name, strlen(name));
+        if (value && source)
+            take_value(s, variable_row(i), source, value);
+        else if (!source)
+            no_memory(s);
+    }
     for (char **e = environ; *e; e++) {
         size_t length = strcspn(*e, "=");
-        if (strncmp(*e, "PRIVYDNS_", 9) || !(*e)[length])
-            continue;
-        char *name = arena_copy(s->arena, *e, length);
-        const struct schema_row *row = name ? row_of_variable(name) : NULL;
-        if (row)
-            take_value(s, row, name, *e + length + 1);
-        else if (name)
-            unknown_variable(s, name);
-        else
-            no_memory(s);
+        char *other = strncmp(*e, "PRIVYDNS_", 9) ? NULL : arena_copy(s->arena, *e, length);
+        if (other && !variable_exists(other))
+            unknown_variable(s, other);
     }
 }
 

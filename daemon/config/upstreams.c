@@ -81,6 +81,15 @@ static const struct mapping {
 };
 #define MAPPINGS (sizeof mappings / sizeof *mappings)
 
+/* An item with a fault of its own was left empty, and the fault told. */
+static bool is_whole(const struct config_strings *list)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (!list->items[i][0])
+            return false;
+    return list->count;
+}
+
 static void fill(const struct config_upstream *up, struct privy_upstream_options *o)
 {
     *o = (struct privy_upstream_options){.size = sizeof *o};
@@ -90,7 +99,7 @@ static void fill(const struct config_upstream *up, struct privy_upstream_options
         const struct config_strings *list = from;
         if (!mappings[i].list)
             memcpy(to, from, sizeof(char *));
-        else if (list->count)
+        else if (is_whole(list))
             memcpy(to, &list->items, sizeof list->items);
     }
 }
@@ -112,6 +121,22 @@ static void forget(struct privy_upstream_options *o, const struct mapping *fault
             memcpy((char *)o + mappings[i].theirs, &none, sizeof none);
 }
 
+/* Where the option at fault was written; of a list, the item that the message quotes. */
+static struct place faulty_place(const struct config_upstream *up, const struct mapping *faulty,
+                                 const char *message)
+{
+    if (!faulty || !faulty->list)
+        return check_key_place(up->node, faulty ? faulty->key : "url");
+    const struct config_strings *list = (const void *)((const char *)up + faulty->ours);
+    const char *quoted = message + strcspn(message, "'");
+    for (size_t i = 0; quoted[0] && i < list->count; i++) {
+        size_t length = strlen(list->items[i]);
+        if (!strncmp(quoted + 1, list->items[i], length) && quoted[1 + length] == '\'')
+            return check_item_place(node_get(up->node, faulty->key), i);
+    }
+    return check_key_place(up->node, faulty->key);
+}
+
 /* The library tells its first fault only: forget the option at fault and ask again, so that all are
  * told. A set with a fault is never used. */
 static void add_upstream(struct privy_upstreams *set, const struct config_upstream *up,
@@ -125,7 +150,7 @@ static void add_upstream(struct privy_upstreams *set, const struct config_upstre
         if (privy_upstreams_add(set, up->url, &o, &error) == PRIVY_OK)
             return;
         faulty = mapping_of(error.message);
-        struct place place = check_key_place(up->node, faulty ? faulty->key : "url");
+        struct place place = faulty_place(up, faulty, error.message);
         faults_error(f, &place, "%s", error.message);
         if (faulty)
             forget(&o, faulty);

@@ -160,29 +160,41 @@ static void on_event(struct builder *b, const yaml_event_t *e)
         b->depth--;
 }
 
+static bool is_in(const char *set, char c)
+{
+    return c && strchr(set, c);
+}
+
+/* Length of "[...]" with an IPv6 address in it, at line[i]; 0: it is not. */
+static size_t bracketed(const char *line, size_t i, size_t length)
+{
+    size_t end = i + 1;
+    unsigned colons = 0;
+    if (line[i] != '[' || (i && is_in("\"'", line[i - 1])))
+        return 0;
+    for (; end < length && is_in("0123456789abcdefABCDEF:.%", line[end]); end++)
+        colons += line[end] == ':';
+    return colons > 1 && end < length && line[end] == ']' ? end + 1 - i : 0;
+}
+
 /* An unquoted [::1]:53 is a list to YAML, and its errors about that help nobody. Find such a word
  * in the line of the error. */
-static const char *find_bracketed(const char *line, size_t length, size_t *ret_begin,
-                                  size_t *ret_end)
+static bool find_bracketed(const char *line, size_t length, size_t *ret_begin, size_t *ret_end)
 {
-    static const char inside[] = "0123456789abcdefABCDEF:.%";
     for (size_t i = 0; i < length; i++) {
-        if (line[i] != '[' || i + 1 == length || (i && strchr("\"'", line[i - 1])))
+        size_t n = bracketed(line, i, length);
+        if (!n)
             continue;
-        size_t n = strspn(line + i + 1, inside);
-        const char *close = line + i + 1 + n;
-        if (close >= line + length || *close != ']' || !memchr(line + i + 1, ':', n))
-            continue;
-        size_t begin = i, end = (size_t)(close + 1 - line);
-        while (begin && !strchr(" \t,[{\"'", line[begin - 1]))
+        size_t begin = i, end = i + n;
+        while (begin && !is_in(" \t,[{\"'", line[begin - 1]))
             begin--;
-        while (end < length && !strchr(" \t,]}\"'\r", line[end]))
+        while (end < length && !is_in(" \t,]}\"'\r", line[end]))
             end++;
         *ret_begin = begin;
         *ret_end = end;
-        return line;
+        return true;
     }
-    return NULL;
+    return false;
 }
 
 static bool hint_quotes(struct builder *b, const struct place *at)
