@@ -1,6 +1,6 @@
 #include "process/privs.h"
 
-#include "options.h"
+#include "config/flags.h"
 
 #include <errno.h>
 #include <grp.h>

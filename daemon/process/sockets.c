@@ -1,6 +1,6 @@
 #include "process/sockets.h"
 
-#include "options.h"
+#include "config/flags.h"
 #include "process/holder.h"
 
 #include <errno.h>
