@@ -113,8 +113,7 @@ static bool set_to_something(const struct schema_row *row, const struct node *n)
 
 static void check_later(const struct config *c, struct faults *f)
 {
-    schema_each(row, &schema_top)
-    {
+    schema_each (row, &schema_top) {
         const struct node *n = row->later ? node_path(c->tree, row->path) : NULL;
         if (n && n->kind == NODE_SCALAR && !n->null && set_to_something(row, n))
             faults_warn(f, &n->place, "%s: not in this version", row->path);
@@ -124,8 +123,7 @@ static void check_later(const struct config *c, struct faults *f)
 /* Keys of protocols to come would be ignored: that is worse than not to start. */
 static void check_later_upstream(const struct config_upstream *up, struct faults *f)
 {
-    schema_each(row, &schema_upstream)
-    {
+    schema_each (row, &schema_upstream) {
         const struct node *n = row->later ? node_get(up->node, row->path) : NULL;
         if (!n || n->kind == NODE_MAP || n->null || !set_to_something(row, n))
             continue;

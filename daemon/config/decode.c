@@ -47,7 +47,8 @@ static void *array(struct decoder *d, size_t count, size_t size)
 static size_t count_children(const struct node *n)
 {
     size_t count = 0;
-    node_each(child, n) count++;
+    node_each (child, n)
+        count++;
     return count;
 }
 
@@ -226,8 +227,9 @@ static void decode_upstreams(struct decoder *d, const struct schema_row *row, co
     if (single)
         pool->upstream_count += decode_upstream(d, row, n, pool->upstreams);
     else
-        node_each(item, n) pool->upstream_count +=
-            decode_upstream(d, row, item, &pool->upstreams[pool->upstream_count]);
+        node_each (item, n)
+            pool->upstream_count +=
+                decode_upstream(d, row, item, &pool->upstreams[pool->upstream_count]);
 }
 
 static void decode_pool(struct decoder *d, const struct schema_row *row, const struct node *n,
@@ -253,7 +255,8 @@ static void decode_pools(struct decoder *d, const struct schema_row *row, const 
     c->pools = array(d, count_children(n), sizeof *c->pools);
     if (!c->pools)
         return;
-    node_each(pool, n) decode_pool(d, row, pool, &c->pools[c->pool_count++]);
+    node_each (pool, n)
+        decode_pool(d, row, pool, &c->pools[c->pool_count++]);
 }
 
 static void decode_routes(struct decoder *d, const struct schema_row *row, const struct node *n,
@@ -264,8 +267,7 @@ static void decode_routes(struct decoder *d, const struct schema_row *row, const
     c->routes = array(d, count_children(n), sizeof *c->routes);
     if (!c->routes)
         return;
-    node_each(item, n)
-    {
+    node_each (item, n) {
         struct config_route *route = &c->routes[c->route_count];
         route->node = item;
         if (!expect(d, row, item, NODE_MAP))
@@ -311,8 +313,7 @@ static void unknown_key(struct decoder *d, const struct schema_scope *scope, con
 static void decode_map(struct decoder *d, const struct schema_scope *scope, const char *group,
                        const struct node *map, void *base)
 {
-    node_each(n, map)
-    {
+    node_each (n, map) {
         char path[SCHEMA_KEY];
         int length = snprintf(path, sizeof path, "%s%s%s", group, group[0] ? "." : "", n->key);
         bool fits = length > 0 && (size_t)length < sizeof path;
@@ -354,8 +355,7 @@ struct node *decode_split(struct arena *arena, const struct schema_row *row,
 
 static void decode_defaults(struct decoder *d, const struct schema_scope *scope, void *base)
 {
-    schema_each(row, scope)
-    {
+    schema_each (row, scope) {
         void *at = (char *)base + row->offset;
         if (schema_is_list(row) || schema_is_text(row)) {
             struct node *n =

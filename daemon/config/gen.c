@@ -4,6 +4,7 @@
 #include "config/schema.h"
 #include "config/value.h"
 
+#include <ctype.h>
 #include <string.h>
 
 static const char head[] =
@@ -104,16 +105,14 @@ static void put_pools(const struct schema_row *pools)
 {
     put_meaning(0, pools);
     printf("#pools:\n#  default:\n");
-    schema_each(row, &schema_pool)
-    {
+    schema_each (row, &schema_pool) {
         if (row->type != TYPE_UPSTREAMS) {
             put_key(4, "", row);
             continue;
         }
         put_meaning(4, row);
         printf("#    upstreams:\n#      - tls://dns.example.net\n");
-        schema_each(key, &schema_upstream)
-        {
+        schema_each (key, &schema_upstream) {
             bool first = key == schema_upstream.rows;
             put_key(first ? 6 : 8, first ? "- " : "", key);
         }
@@ -124,7 +123,7 @@ static void put_routes(const struct schema_row *routes)
 {
     put_meaning(0, routes);
     printf("#routes:\n");
-    schema_each(row, &schema_route)
+    schema_each (row, &schema_route)
         put_key(row == schema_route.rows ? 2 : 4, row == schema_route.rows ? "- " : "", row);
 }
 
@@ -132,8 +131,7 @@ static void print_yaml(void)
 {
     const char *group = "";
     fputs(head, stdout);
-    schema_each(row, &schema_top)
-    {
+    schema_each (row, &schema_top) {
         size_t length = strcspn(row->path, ".");
         bool grouped = row->path[length] == '.', same = !strncmp(group, row->path, length + 1);
         if (!grouped || !same)
@@ -152,46 +150,61 @@ static void print_yaml(void)
 
 /* ---- man ---- */
 
-/* Text for roff: a backslash or a control character at the start of a line would mean something. */
+/* One sentence for roff, its words in lines of at most 78. */
 static void put_roff(const char *text)
 {
-    for (; *text; text++) {
-        if (*text == '\\')
-            printf("\\e");
-        else if (*text == '-')
-            printf("\\-");
-        else
-            putchar(*text);
+    int column = 0;
+    while (*text) {
+        int length = (int)strcspn(text, " ");
+        if (column && column + 1 + length > 78) {
+            printf("\n");
+            column = 0;
+        }
+        column += printf("%s", column ? " " : strchr(".'", text[0]) ? "\\&" : "");
+        for (int i = 0; i < length; i++)
+            column += printf("%s%c", text[i] == '-' ? "\\" : "", text[i]);
+        text += length;
+        text += strspn(text, " ");
     }
+    printf("\n");
+}
+
+/* "; default ...", or "". */
+static void default_of(const struct schema_row *row, char *out, size_t capacity)
+{
+    char text[VALUE_TEXT];
+    const char *value = row->text;
+    if (row->type < TYPE_TEXT)
+        value = value_text(row, row->preset, text);
+    else if (row->text && row->example)
+        value = "chosen at build time";
+    else if (row->text && !row->text[0])
+        value = "\"\"";
+    snprintf(out, capacity, "%s%s", value ? "; default " : "", value ? value : "");
+    for (char *c = out; *c && schema_is_list(row); c++)
+        if (*c == ',')
+            *c = ' ';
 }
 
 static void put_entry(const struct schema_row *row)
 {
-    char out[VALUE_TEXT];
+    char out[VALUE_TEXT], preset[VALUE_TEXT], sentence[1024];
     printf(".It Ic %s\n", row->path);
-    put_roff(row->meaning);
-    printf(".\nValue: ");
-    put_roff(looks(row, out));
-    if (row->type < TYPE_TEXT || row->text) {
-        printf("; default ");
-        if (row->example)
-            printf("chosen at build time");
-        else if (schema_is_list(row))
-            put_default_list(row->text);
-        else if (schema_is_text(row))
-            put_roff(row->text[0] ? row->text : "\"\"");
-        else
-            put_roff(value_text(row, row->preset, out));
-    }
-    printf(".\n");
+    snprintf(sentence, sizeof sentence, "%s.", row->meaning);
+    sentence[0] = (char)toupper((unsigned char)sentence[0]);
+    put_roff(sentence);
+    default_of(row, preset, sizeof preset);
+    snprintf(sentence, sizeof sentence, "Value: %s%s.", looks(row, out), preset);
+    put_roff(sentence);
     if (row->later)
-        printf("Not in this version.\n");
+        put_roff("Not in this version.");
 }
 
 static void put_section(const struct schema_scope *scope, const char *heading)
 {
     printf(".Ss %s\n.Bl -tag -width Ds\n", heading);
-    schema_each(row, scope) put_entry(row);
+    schema_each (row, scope)
+        put_entry(row);
     printf(".El\n");
 }
 

@@ -37,7 +37,9 @@ struct node *node_get(const struct node *map, const char *key)
 {
     if (!map || map->kind != NODE_MAP)
         return NULL;
-    node_each(n, map) if (!strcmp(n->key, key)) return n;
+    node_each (n, map)
+        if (!strcmp(n->key, key))
+            return n;
     return NULL;
 }
 

@@ -154,8 +154,7 @@ static void put_row(struct printer *p, const struct schema_row *row, const void 
 static void put_upstream(struct printer *p, const struct config_upstream *up)
 {
     const char *lead = "      - ";
-    schema_each(row, &schema_upstream)
-    {
+    schema_each (row, &schema_upstream) {
         const void *at = (const char *)up + row->offset;
         bool is_map = up->node->kind == NODE_MAP;
         const struct node *n = is_map ? node_get(up->node, row->path) : up->node;
@@ -176,8 +175,7 @@ static void put_pools(struct printer *p, const struct config *c)
         put(p, "  ");
         put_text(p, pool->name);
         put(p, ":\n");
-        schema_each(row, &schema_pool)
-        {
+        schema_each (row, &schema_pool) {
             const struct node *n = node_get(pool->node, row->path);
             p->column = 0;
             put(p, "    ");
@@ -201,8 +199,7 @@ static void put_routes(struct printer *p, const struct config *c)
     for (size_t i = 0; i < c->route_count; i++) {
         const struct config_route *route = &c->routes[i];
         put(p, "  - ");
-        schema_each(row, &schema_route)
-        {
+        schema_each (row, &schema_route) {
             if (row != schema_route.rows)
                 put(p, "    ");
             put_row(p, row, route, node_get(route->node, row->path), 4);
@@ -237,7 +234,8 @@ static void print_all(const struct config *c, FILE *out, bool origins)
 {
     struct printer p = {.out = out, .origins = origins};
     const char *group = NULL;
-    schema_each(row, &schema_top) put_top_row(&p, c, row, &group);
+    schema_each (row, &schema_top)
+        put_top_row(&p, c, row, &group);
 }
 
 void config_print(const struct config *c, FILE *out)

@@ -150,7 +150,7 @@ static const struct schema_row top_rows[] = {
     {"log.level", WORD(level_words), AT(log.level), .preset = PRIVY_LOG_NOTICE,
      .meaning = "the least important lines that are written"},
     {"log.facility", WORD(facility_words), AT(log.facility), .preset = LOG_DAEMON,
-     .meaning = "of syslog"},
+     .meaning = "the facility of syslog"},
     {"log.queries", FLAG, AT(log.queries), .meaning = "write the names that clients ask for"},
     {"control", TYPE_PATH, AT(control), .text = "/run/privydns/control.sock", .later = "",
      .meaning = "socket of privydnsctl; \"\" is none"},
@@ -172,7 +172,7 @@ static const struct schema_row pool_rows[] = {
 
 static const struct schema_row upstream_rows[] = {
     {"url", TYPE_TEXT, IN_UPSTREAM(url), .check = check_some, .example = "tls://dns.example.net",
-     .meaning = "tls://HOST[:853][#NAME], https://HOST[:443]/PATH, sdns://...; udp:// and tcp:// in a plaintext pool"},
+     .meaning = "where it is: tls://HOST[:853][#NAME], https://HOST[:443]/PATH, sdns://...; udp:// and tcp:// in a plaintext pool"},
     {"name", TYPE_TEXT, IN_UPSTREAM(name), .check = check_name, .example = "example",
      .meaning = "what logs and metrics call it; default: its host, a second one host-2"},
     {"operator", TYPE_TEXT, IN_UPSTREAM(operator_name), .check = check_name, .example = "example",
@@ -181,10 +181,10 @@ static const struct schema_row upstream_rows[] = {
      .example = "[dnssec, filter]",
      .meaning = "what it does to answers: dnssec (validates), filter (blocks), nolog"},
     {"addresses", TYPE_TEXTS, IN_UPSTREAM(addresses), .check = check_address,
-     .example = "[192.0.2.1, \"2001:db8::1\"]", .meaning = "then nothing needs looking up"},
+     .example = "[192.0.2.1, \"2001:db8::1\"]", .meaning = "its addresses; then nothing needs looking up"},
     {"method", WORD(method_words), IN_UPSTREAM(method), .preset = METHOD_POST, .later = "",
      .scheme = "https://",
-     .meaning = "of https://; auto: get where post is refused"},
+     .meaning = "how https:// is asked; auto: get where post is refused"},
     {"client_cert", TYPE_PATH, IN_UPSTREAM(client_cert), .check = check_some,
      .example = "corp.crt", .meaning = "our certificate, PEM"},
     {"client_key", TYPE_PATH, IN_UPSTREAM(client_key), .check = check_some, .example = "corp.key",
@@ -233,15 +233,18 @@ const struct schema_scope schema_route = {"route", ROWS(route_rows)};
 
 const struct schema_row *schema_find(const struct schema_scope *scope, const char *path)
 {
-    schema_each(row, scope) if (!strcmp(row->path, path)) return row;
+    schema_each (row, scope)
+        if (!strcmp(row->path, path))
+            return row;
     return NULL;
 }
 
 bool schema_is_group(const struct schema_scope *scope, const char *path)
 {
     size_t length = strlen(path);
-    schema_each(row, scope) if (!strncmp(row->path, path, length) &&
-                                row->path[length] == '.') return true;
+    schema_each (row, scope)
+        if (!strncmp(row->path, path, length) && row->path[length] == '.')
+            return true;
     return false;
 }
 
@@ -256,8 +259,7 @@ struct level {
 static const char *level_word(void *arg, size_t i)
 {
     struct level *level = arg;
-    schema_each(row, level->scope)
-    {
+    schema_each (row, level->scope) {
         bool inside = !level->skip || (!strncmp(row->path, level->group, level->skip - 1) &&
                                        row->path[level->skip - 1] == '.');
         if (inside && !i--) {

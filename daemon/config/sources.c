@@ -169,7 +169,9 @@ static void take_value(struct sources *s, const struct schema_row *row, const ch
  * for the upstreams of the pool `default`. */
 static const struct schema_row *variable_row(size_t i)
 {
-    schema_each(row, &schema_top) if (row->type < TYPE_POOLS && !i--) return row;
+    schema_each (row, &schema_top)
+        if (row->type < TYPE_POOLS && !i--)
+            return row;
     return i ? NULL : schema_find(&schema_pool, "upstreams");
 }
 
