@@ -52,17 +52,28 @@ static void answer_asker(struct privy_query *a, const struct pv_entry *e,
     privy_answer_unref(answer);
 }
 
-/* A callback may free the resolver, which then forgets the askers that are left, but leaves the
- * query to us (see pv_askers_forget). */
+/* A callback may cancel the askers that are left, or free the resolver, which forgets them: both
+ * leave the query to us. */
+static void begin_telling(struct pv_query *q)
+{
+    q->telling = true;
+    pv_list_append(&q->resolver->ending, &q->link);
+}
+
+static void end_telling(struct pv_query *q)
+{
+    pv_list_remove(&q->link);
+    pv_query_release(q);
+}
+
 void pv_askers_answer(struct pv_query *q, struct pv_entry *e, const struct pv_attempt *from)
 {
     struct pv_list *first;
-    pv_list_append(&q->resolver->ending, &q->link);
+    begin_telling(q);
     while ((first = pv_list_first(&q->askers)))
         answer_asker(ASKER(first), e, from);
     pv_entry_unref(e);
-    pv_list_remove(&q->link);
-    pv_query_release(q);
+    end_telling(q);
 }
 
 void pv_askers_fail(struct pv_query *q, enum privy_status status)
@@ -70,11 +81,10 @@ void pv_askers_fail(struct pv_query *q, enum privy_status status)
     struct pv_list *first;
     struct privy_error error = {0};
     pv_query_error(q, &error);
-    pv_list_append(&q->resolver->ending, &q->link);
+    begin_telling(q);
     while ((first = pv_list_first(&q->askers)))
         fail_asker(ASKER(first), status, &error);
-    pv_list_remove(&q->link);
-    pv_query_release(q);
+    end_telling(q);
 }
 
 void pv_askers_forget(struct pv_query *q)
@@ -151,7 +161,7 @@ void privy_cancel(struct privy_query *a)
 {
     struct pv_query *q = a->query;
     asker_free(a);
-    if (q && pv_list_empty(&q->askers) && !q->background)
+    if (q && pv_list_empty(&q->askers) && !q->background && !q->telling)
         pv_query_free(q);
 }
 
@@ -166,12 +176,13 @@ static bool same_key(const struct pv_map_node *node, const void *key)
            memcmp(a->name, b->name, b->name_length) == 0;
 }
 
-static void join(struct privy_query *a, struct pv_query *q)
+static void join(struct privy_query *a, struct pv_query *q,
+                 const struct privy_query_options *options)
 {
     struct privy_resolver *r = a->resolver;
     a->query = q;
     pv_list_append(&q->askers, &a->link);
-    pv_timer_set(r->loop, &a->deadline, a->begun + (uint64_t)q->options.deadline * 1000,
+    pv_timer_set(r->loop, &a->deadline, a->begun + (uint64_t)options->deadline * 1000,
                  deadline_fired);
     if (q->stale)
         pv_timer_set(r->loop, &a->stale_at,
@@ -261,13 +272,13 @@ static bool fly(struct privy_query *a, const struct pv_key *key, const struct pv
     if (node) {
         pv_entry_unref(stale);
         a->joined = true;
-        join(a, pv_container(node, struct pv_query, node));
+        join(a, pv_container(node, struct pv_query, node), o->query);
         return true;
     }
     struct pv_query *q = pv_query_new(r, key, ask, o->protocol, o->query, stale);
     if (!q)
         return false;
-    join(a, q);
+    join(a, q, o->query);
     pv_query_begin(q);
     return true;
 }

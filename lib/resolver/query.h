@@ -23,6 +23,7 @@ struct pv_query {
     struct pv_attempt *waited; /* for this one's slowness nobody else is left to ask */
     bool shared;               /* in flying */
     bool background;           /* a refresh: nobody may be waiting */
+    bool telling;              /* it is over, its askers are being told: see coalesce */
     bool replayed;             /* the free replay of V8 is spent */
     bool asked_another;        /* the one other upstream of PV_STEP_ONE_ALIKE is spent */
     bool hedged;
