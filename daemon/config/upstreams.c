@@ -197,13 +197,16 @@ static void make_pool(const struct config *c, struct config_pool *pool,
                                         .protocol = pool->protocol,
                                         .pool_options = pool->options,
                                         .bootstrap = c->bootstrap_set};
+    struct privy_upstreams *old = previous_set(previous, pool->name);
     struct privy_error error;
-    if (privy_upstreams_new(previous_set(previous, pool->name), &o, &pool->set, &error)) {
+    size_t errors = f->errors;
+    if (privy_upstreams_new(old, &o, &pool->set, &error)) {
         struct place place = check_key_place(pool->node, "protocol");
         faults_error(f, &place, "%s", error.message);
-        return;
+        o.protocol = NULL; /* to hear of the upstreams' faults too */
+        if (privy_upstreams_new(old, &o, &pool->set, &error))
+            return;
     }
-    size_t errors = f->errors;
     for (size_t i = 0; i < pool->upstream_count; i++) {
         const struct config_upstream *up = &pool->upstreams[i];
         check_private(c, up, "client_key", up->client_key, f);
@@ -211,7 +214,7 @@ static void make_pool(const struct config *c, struct config_pool *pool,
         if (up->url)
             add_upstream(pool->set, up, f);
     }
-    if (f->errors == errors && pool->protocol)
+    if (f->errors == errors && o.protocol)
         check_filter(pool, f);
 }
 

@@ -274,6 +274,9 @@ static void protocols(void **state)
         strcat(strcat(expected, ", "), privy_protocols(i));
     strcat(expected, "; did you mean 'dot'?\n");
     expect_faults("pools: {default: {protocol: dott}}\n", expected);
+    strcat(expected, "privydns.yaml:1:47: url: 'tls://:1' has no host: expected SCHEME://HOST, for "
+                     "example tls://9.9.9.9#dns.quad9.net\n");
+    expect_faults("pools: {default: {protocol: dott, upstreams: ['tls://:1']}}\n", expected);
     expect_faults("pools: {default: {protocol: do53, upstreams: tls://9.9.9.9}}\n",
                   "privydns.yaml:1:29: protocol: no upstream of pool 'default' speaks do53\n");
     expect_faults("pools: {default: {upstreams: {url: tls://9.9.9.9}}}\n",
