@@ -228,7 +228,7 @@ static void take_environment(struct sources *s)
         else if (!source)
             no_memory(s);
     }
-    for (char **e = environ; *e; e++) {
+    for (char **e = environ; e && *e; e++) { /* NULL after clearenv() */
         size_t length = strcspn(*e, "=");
         char *other = strncmp(*e, "PRIVYDNS_", 9) ? NULL : arena_copy(s->arena, *e, length);
         if (other && !variable_exists(other))

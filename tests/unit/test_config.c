@@ -94,7 +94,9 @@ static char *printed(const struct config *c, void (*print)(const struct config *
 
 static int set_up(void **state)
 {
+    extern char **environ;
     (void)state;
+    environ = NULL; /* nothing of the machine's */
     strcpy(directory, "/tmp/test_config.XXXXXX");
     if (!mkdtemp(directory))
         return -1;
@@ -547,29 +549,39 @@ static void round_trip(void **state)
     free(with_places);
 }
 
-static void count_upstream(void *arg, const struct privy_upstream_stats *stats)
+struct seen {
+    const char *names[4]; /* borrowed of the upstream: the same pointer is the same object */
+    unsigned count;
+};
+
+static void see_upstream(void *arg, const struct privy_upstream_stats *stats)
 {
-    (void)stats;
-    ++*(unsigned *)arg;
+    struct seen *seen = arg;
+    assert_true(seen->count < 4);
+    seen->names[seen->count++] = stats->name;
 }
 
+/* After a reload, an upstream that did not change is the same one; what changed is not. */
 static void sets(void **state)
 {
     struct faults faults = {0};
     struct options options = {.config = file};
-    unsigned count = 0;
+    struct seen before = {0}, after = {0};
     (void)state;
-    write_file("privydns.yaml", everything);
+    write_file("privydns.yaml",
+               "pools: {default: {upstreams: [tls://192.0.2.1, tls://192.0.2.2]}}\n");
     struct config *old = must_load(NULL);
-    privy_upstreams_stats(old->default_pool->set, count_upstream, &count);
-    assert_int_equal(count, 2);
-
+    privy_upstreams_stats(old->default_pool->set, see_upstream, &before);
+    write_file("privydns.yaml", "pools: {default: {upstreams: [{url: tls://192.0.2.2, tls_min: "
+                                "'1.3'}, tls://192.0.2.1]}}\n");
     struct config *next = config_load(&options, old, &faults);
     assert_non_null(next);
+    privy_upstreams_stats(next->default_pool->set, see_upstream, &after);
+    assert_int_equal(before.count, 2);
+    assert_int_equal(after.count, 2);
+    assert_ptr_equal(after.names[1], before.names[0]);
+    assert_ptr_not_equal(after.names[0], before.names[1]);
     config_unref(old);
-    count = 0;
-    privy_upstreams_stats(next->default_pool->set, count_upstream, &count);
-    assert_int_equal(count, 2);
     config_unref(config_ref(next));
     config_unref(next);
     faults_done(&faults);
