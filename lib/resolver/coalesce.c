@@ -149,6 +149,8 @@ static void deadline_fired(struct pv_timer *t)
     struct privy_query *a = pv_container(t, struct privy_query, deadline);
     struct pv_query *q = a->query;
     struct privy_error error = {0};
+    if (pv_query_settle(q))
+        return;
     enum privy_status status = pv_query_error(q, &error);
     pv_list_remove(&a->link);
     if (pv_list_empty(&q->askers) && !q->background)

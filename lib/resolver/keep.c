@@ -63,8 +63,8 @@ static void keep_servfail(const struct pv_query *q)
 static void settle_flags(const struct pv_query *q, struct pv_attempt *a)
 {
     uint16_t flags = pv_get16(a->answer + 2);
-    bool trusted =
-        q->resolver->set->options.trust_ad && !(a->endpoint->proto->traits & PV_TRAIT_PLAINTEXT);
+    const struct pv_proto *proto = a->upstream->proto; /* its endpoint may be gone */
+    bool trusted = q->resolver->set->options.trust_ad && !(proto->traits & PV_TRAIT_PLAINTEXT);
     if (!trusted)
         flags &= (uint16_t)~PV_AD;
     if (a->reply.rcode > 15)

@@ -77,13 +77,13 @@ static void retire(struct pv_query *q)
         pv_map_remove(&r->flying, &q->node);
     q->shared = false;
     pv_list_remove(&q->parking);
-    pv_timer_clear(r->loop, &q->step);
-    pv_timer_clear(r->loop, &q->life);
     pv_list_each (it, &q->attempts) {
         if (ATTEMPT(it)->outcome == PV_PENDING)
             pv_attempt_drop(ATTEMPT(it), true);
         pv_undefer(&ATTEMPT(it)->ending);
     }
+    pv_timer_clear(r->loop, &q->step); /* now: one that leaves may let another of them out */
+    pv_timer_clear(r->loop, &q->life);
     pv_list_remove(&q->link);
 }
 
@@ -129,6 +129,14 @@ static void fail(struct pv_query *q)
     pv_askers_fail(q, status);
 }
 
+bool pv_query_settle(struct pv_query *q)
+{
+    if (!q->standing)
+        return false;
+    finish(q, q->standing);
+    return true;
+}
+
 void pv_query_expired(struct pv_query *q)
 {
     pv_keep_failure(q);
@@ -166,6 +174,8 @@ static void on_sent(struct pv_attempt *a)
 {
     struct pv_query *q = a->owner;
     q->tries++;
+    if (q->waited == a)
+        q->waited = NULL; /* for a connection; now for its answer */
     arm(q);
 }
 
@@ -186,6 +196,8 @@ static void forget_one(struct pv_query *q)
     }
     if (!oldest)
         return;
+    if (q->waited == oldest)
+        q->waited = NULL;
     pv_list_remove(&oldest->of_query);
     pv_attempt_done(oldest);
     free(oldest);
@@ -279,7 +291,12 @@ static void step_fired(struct pv_timer *t)
         e = hedge_with(q, a);
     else if (tries_left(q) && !q->opaque)
         e = pv_select(q, PV_SELECT_OTHER | (a->was_sent ? 0 : PV_SELECT_LIVE), q->class);
-    if (!e && (overdue || !a->was_sent))
+    bool nobody = !e && (overdue || !a->was_sent);
+    if (nobody && q->standing) {
+        finish(q, q->standing); /* the one other had its time */
+        return;
+    }
+    if (nobody)
         q->waited = a;
     if (!e || !give_first(q, e))
         arm(q);
@@ -296,7 +313,7 @@ static void on_overdue(struct pv_attempt *a)
              e ? e->upstream->name : "the same, on a new connection");
     if (e)
         give_first(q, e);
-    else if (pv_endpoint_standing(a->endpoint) != PV_STANDING_DOWN)
+    else if (pv_select_again(q, a->endpoint))
         give(q, a->endpoint, a->kind, true);
 }
 
@@ -359,27 +376,35 @@ static void stand(struct pv_query *q, struct pv_attempt *a)
 }
 
 /* Opaque messages are signed for one exchange: never given to a second server once sent [U9]. */
-static bool is_spent(const struct pv_query *q, const struct pv_attempt *a)
+static bool is_spent(const struct pv_query *q)
 {
-    return q->opaque && a->was_sent && a->outcome != PV_DIED_IDLE;
+    pv_list_each (it, &q->attempts) {
+        if (q->opaque && ATTEMPT(it)->was_sent)
+            return true;
+    }
+    return false;
+}
+
+static bool chance_is_spent(const struct pv_query *q)
+{
+    return q->standing && pv_next(q->standing->outcome)->step == PV_STEP_ONE_ALIKE;
 }
 
 static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step step)
 {
-    bool usable = pv_endpoint_standing(a->endpoint) != PV_STANDING_DOWN;
+    bool stream = step == PV_STEP_AGAIN_STREAM;
     switch (step) {
     case PV_STEP_FINISH:
         finish(q, a);
         return;
     case PV_STEP_AGAIN_FRESH:
     case PV_STEP_AGAIN_STREAM:
-        if (usable && !newest_pending(q) &&
-            give(q, a->endpoint, step == PV_STEP_AGAIN_STREAM ? PV_STREAM : a->kind, true))
+        if (!newest_pending(q) && pv_select_again(q, a->endpoint) &&
+            give(q, a->endpoint, stream ? PV_STREAM : a->kind, !stream))
             return;
         break;
     case PV_STEP_ONE_ALIKE:
-        if (q->standing)
-            q->asked_another = true;
+        q->asked_another |= chance_is_spent(q);
         stand(q, a);
         break;
     case PV_STEP_NEXT_ALIKE:
@@ -388,7 +413,10 @@ static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step ste
     case PV_STEP_NEXT:
         break;
     }
-    go_on(q);
+    if (is_spent(q))
+        fail(q);
+    else
+        go_on(q);
 }
 
 static void on_end(struct pv_attempt *a)
@@ -407,10 +435,7 @@ static void on_end(struct pv_attempt *a)
     if (step != PV_STEP_FINISH)
         pv_debug("retry: upstream %s: %s", a->upstream->name,
                  a->answer && a->reason[0] == '\0' ? "its answer is an error" : a->reason);
-    if (is_spent(q, a) && step != PV_STEP_FINISH)
-        fail(q);
-    else
-        take_step(q, a, step);
+    take_step(q, a, step);
 }
 
 void pv_query_begin(struct pv_query *q)

@@ -42,6 +42,8 @@ void pv_query_begin(struct pv_query *);
 void pv_query_free(struct pv_query *);
 /* The same for one that has left the resolver's tables already: only its memory. */
 void pv_query_release(struct pv_query *);
+/* No more time: give the answer that stands, if one does; true: the query is over. */
+bool pv_query_settle(struct pv_query *);
 /* One asker's deadline has come and it was the last: note the failure, forget the query. */
 void pv_query_expired(struct pv_query *);
 /* A way out may have opened: choose again, in a moment. */

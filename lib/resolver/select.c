@@ -35,7 +35,7 @@ static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, uns
     *ret_pending = false;
     pv_list_each (it, &q->attempts) {
         const struct pv_attempt *a = pv_container(it, struct pv_attempt, of_query);
-        if (a->endpoint != e)
+        if (a->upstream != e->upstream) /* the endpoint of an ended one may be gone */
             continue;
         n++;
         *ret_sent += a->was_sent;
@@ -117,6 +117,14 @@ struct pv_endpoint *pv_select(const struct pv_query *q, unsigned flags, int clas
         }
     }
     return best;
+}
+
+bool pv_select_again(const struct pv_query *q, const struct pv_endpoint *e)
+{
+    unsigned sent;
+    bool pending;
+    given(q, e, &sent, &pending);
+    return sent < SENDS_A_SERVER && pv_endpoint_standing(e) != PV_STANDING_DOWN;
 }
 
 bool pv_select_left(const struct pv_query *q)

@@ -12,6 +12,8 @@ enum {
 /* The best endpoint of this class (or PV_ANY_CLASS) that may be given the query now, or NULL: none
  * is up, or all are taken. */
 struct pv_endpoint *pv_select(const struct pv_query *, unsigned flags, int class);
+/* May it be given to this one once more, which had it already? */
+bool pv_select_again(const struct pv_query *, const struct pv_endpoint *);
 /* Might any of them still be given it, were it up? */
 bool pv_select_left(const struct pv_query *);
 /* The first choice of the pool for no question in particular (to connect at start). */
