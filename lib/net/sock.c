@@ -6,14 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Reads of a new connection that are acknowledged at once: the handshake and what follows it. */
-enum { QUICK_ACKS = 8 };
-
 struct pv_sock {
     struct pv_sock_head head;
     int fd;
     bool tcp;
-    unsigned wanted, quick_acks;
+    unsigned wanted;
     struct event *readable, *writable;
     pv_sock_ready *ready;
     void *arg;
@@ -102,7 +99,6 @@ static struct pv_sock *real_open(struct pv_loop *l, bool tcp, const struct pv_ad
     s->head.machine = &pv_machine_real;
     s->fd = -1;
     s->tcp = tcp;
-    s->quick_acks = tcp ? QUICK_ACKS : 0;
     s->ready = ready;
     s->arg = arg;
     if (connect_to(s, peer) && watch(s, pv_loop_base(l)))
@@ -140,15 +136,15 @@ static ssize_t real_send(struct pv_sock *s, const void *bytes, size_t n)
     return send(s->fd, bytes, n, MSG_NOSIGNAL);
 }
 
-/* Servers that leave Nagle's algorithm on hold their second TLS ticket, and the first answer behind
- * it, until we acknowledge the first: 40 ms where the kernel delays that. It forgets the option. */
 static ssize_t real_recv(struct pv_sock *s, void *bytes, size_t n)
 {
-    if (s->quick_acks > 0) {
-        s->quick_acks--;
-        set_option(s->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
-    }
     return recv(s->fd, bytes, n, 0);
+}
+
+/* The kernel forgets the option by itself. */
+static void real_hasten(struct pv_sock *s)
+{
+    set_option(s->fd, IPPROTO_TCP, TCP_QUICKACK, 1);
 }
 
 static bool real_local(struct pv_sock *s, struct pv_addr *ret)
@@ -174,6 +170,7 @@ const struct pv_machine pv_machine_real = {
     .error = real_error,
     .send = real_send,
     .recv = real_recv,
+    .hasten = real_hasten,
     .local = real_local,
     .unacked = real_unacked,
     .close = real_close,
@@ -210,6 +207,12 @@ ssize_t pv_sock_send(struct pv_sock *s, const void *bytes, size_t n)
 ssize_t pv_sock_recv(struct pv_sock *s, void *bytes, size_t n)
 {
     return machine(s)->recv(s, bytes, n);
+}
+
+void pv_sock_hasten(struct pv_sock *s)
+{
+    if (machine(s)->hasten)
+        machine(s)->hasten(s);
 }
 
 bool pv_sock_local(struct pv_sock *s, struct pv_addr *ret)

@@ -27,6 +27,7 @@ struct pv_machine {
     int (*error)(struct pv_sock *); /* SO_ERROR: 0 when connected */
     ssize_t (*send)(struct pv_sock *, const void *, size_t);
     ssize_t (*recv)(struct pv_sock *, void *, size_t); /* 0: the peer closed (TCP) */
+    void (*hasten)(struct pv_sock *);                  /* optional: see pv_sock_hasten() */
     bool (*local)(struct pv_sock *, struct pv_addr *ret);
     /* Octets sent and not acknowledged (TCP_INFO tcpi_unacked, in segments); 0 for UDP. */
     unsigned (*unacked)(struct pv_sock *);
@@ -41,6 +42,9 @@ void pv_sock_want(struct pv_sock *, unsigned events); /* begins with none */
 int pv_sock_error(struct pv_sock *);
 ssize_t pv_sock_send(struct pv_sock *, const void *, size_t);
 ssize_t pv_sock_recv(struct pv_sock *, void *, size_t);
+/* TCP: acknowledge what was read now, not when the kernel likes. A server that leaves Nagle's
+ * algorithm on holds its next answer for that, 40 ms long. */
+void pv_sock_hasten(struct pv_sock *);
 bool pv_sock_local(struct pv_sock *, struct pv_addr *ret);
 unsigned pv_sock_unacked(struct pv_sock *);
 void pv_sock_close(struct pv_sock *); /* NULL is fine */

@@ -45,6 +45,9 @@ bool pv_stream_write(struct pv_stream *, const void *, size_t);
 /* Room to build a message in place, n octets at most, then pv_stream_wrote(); NULL as above. */
 uint8_t *pv_stream_reserve(struct pv_stream *, size_t n);
 void pv_stream_wrote(struct pv_stream *, size_t n);
+/* So many answers are still to come: see to it that what was read is acknowledged, by the next
+ * write or else soon (pv_sock_hasten). */
+void pv_stream_expect(struct pv_stream *, unsigned answers);
 size_t pv_stream_unsent(const struct pv_stream *); /* in our buffer */
 bool pv_stream_stalled(const struct pv_stream *);  /* sent but not acknowledged (TCP_INFO) */
 const struct pv_addr *pv_stream_peer(const struct pv_stream *);           /* NULL until connected */

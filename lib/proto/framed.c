@@ -72,6 +72,8 @@ static void received(void *arg, struct pv_buf *in)
     while (f->stream) {
         switch (pv_frame_peek(in, &bytes, &length)) {
         case PV_FRAME_NONE:
+            if (f->ids.live > 0)
+                pv_stream_expect(f->stream, f->ids.live);
             return;
         case PV_FRAME_BAD:
             pv_conn_lost(f->conn, PV_BAD_ANSWER, "bad answer: shorter than a DNS header");

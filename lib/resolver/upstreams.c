@@ -42,7 +42,10 @@ enum privy_status privy_upstreams_new(struct privy_upstreams *previous,
         privy_upstreams_unref(set);
         return pv_error(reterr, PRIVY_ENOMEM, "no memory");
     }
-    set->previous = previous ? privy_upstreams_ref(previous) : NULL;
+    if (previous) {
+        pv_upstreams_seal(previous); /* complete: lets go of its own, so that no chain grows */
+        set->previous = privy_upstreams_ref(previous);
+    }
     *ret_set = set;
     return PRIVY_OK;
 }
