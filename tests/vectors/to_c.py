@@ -37,6 +37,16 @@ struct padding_vector {
     bool dnssec_ok;
     struct bytes message;
 };
+struct local_vector {
+    const char *id, *action, *answer, *authority; /* one record at most in each, "" is none */
+    int rcode;
+    struct bytes message;
+};
+struct truncation_vector {
+    const char *id;
+    uint16_t limit;
+    struct bytes query, upstream, expect;
+};
 """
 
 
@@ -88,6 +98,13 @@ def main():
     h.table("padding", [
         [text(v["id"]), text(v["qname"]), str(v["qtype"]), truth(v["do"]), h.octets(v["hex"])]
         for v in data["padding"]])
+    h.table("local", [
+        [text(v["id"]), text(e["action"]), text("".join(e.get("answer", []))),
+         text("".join(e.get("authority", []))), str(e.get("rcode", 0)), h.octets(v["hex"])]
+        for v in data["local_zones"] for e in [v["expect"]]])
+    h.table("truncation", [
+        [text(v["id"]), str(v["limit"]), h.octets(v["client_query_hex"]),
+         h.octets(v["upstream_hex"]), h.octets(v["expect_hex"])] for v in data["truncation"]])
     with open(sys.argv[2], "w", encoding="utf-8") as f:
         f.write(STRUCTS + "".join(h.arrays) + "".join(h.tables))
 
