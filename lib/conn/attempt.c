@@ -104,7 +104,7 @@ bool pv_attempt_answered(struct pv_attempt *a, const uint8_t *message, size_t le
     pv_health_sample(e->upstream, pv_now(e->loop) - a->sent);
     bool cut = a->kind == PV_DATAGRAM && a->reply.truncated;
     end(a, cut ? PV_TRUNCATED : PV_GOOD, cut ? "answer was cut" : "", true);
-    pv_endpoint_answered(e);
+    pv_endpoint_answered(e, a->ask == &e->probe_ask);
     return true;
 }
 
@@ -115,7 +115,7 @@ void pv_attempt_drop(struct pv_attempt *a, bool slow)
         struct pv_conn *c = a->conn;
         a->done = pv_now(e->loop);
         uint64_t waited = a->was_sent ? a->done - a->sent : 0;
-        if (slow && waited > pv_health_try_timeout(e->upstream))
+        if (slow && (a->overdue || waited > pv_health_try_timeout(e->upstream)))
             pv_health_timeout(e->upstream, a->done, waited);
         else if (slow && waited > pv_health_srtt(e->upstream))
             pv_health_sample(e->upstream, waited);

@@ -165,6 +165,29 @@ static struct pv_attempt *oldest_unheard(const struct pv_conn *c)
     return NULL;
 }
 
+static void run_overdue(struct pv_deferred *d)
+{
+    struct pv_attempt *a = pv_container(d, struct pv_attempt, warning);
+    if (a->outcome == PV_PENDING)
+        a->events->on_overdue(a);
+}
+
+/* Silent since then: what it carries is asked elsewhere, and it has 2 s to show life; a slow peer
+ * as long as it was waited for. */
+static void fall_silent(struct pv_conn *c, uint64_t since)
+{
+    uint64_t dead = since + PV_DEAD_AFTER_US;
+    uint64_t least = pv_now(loop_of(c)) + pv_health_suspect_after(c->endpoint->upstream);
+    c->overdue = since;
+    pv_timer_set(loop_of(c), &c->clock, dead > least ? dead : least, clock_fired);
+    pv_list_each (it, &c->attempts) {
+        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
+        a->overdue = true;
+        if (a->events->on_overdue)
+            pv_defer(loop_of(c), &a->warning, run_overdue);
+    }
+}
+
 static void clock_ready(struct pv_conn *c)
 {
     uint64_t now = pv_now(loop_of(c));
@@ -177,10 +200,30 @@ static void clock_ready(struct pv_conn *c)
     }
     uint64_t limit = pv_health_suspect_after(c->endpoint->upstream);
     struct pv_attempt *a = oldest_unheard(c);
-    if (a && now >= a->sent + limit)
+    if (a && now >= a->sent + limit) {
         pv_conn_suspect(c);
+        return;
+    }
+    /* All it carries was sent before the last sign of life: is it slow, or did the path break in
+     * the middle of a burst? */
+    if (!a && !c->probed && now >= c->progress + limit)
+        pv_conn_probe(c);
+    uint64_t since = a ? a->sent : c->probed ? now : c->progress;
+    pv_timer_set(loop_of(c), &c->clock, since + limit, clock_fired);
+}
+
+/* It falls silent while it finishes what it carries: it cannot be probed any more. */
+static void clock_draining(struct pv_conn *c)
+{
+    uint64_t limit = pv_health_suspect_after(c->endpoint->upstream);
+    struct pv_attempt *a = oldest_unheard(c);
+    uint64_t since = a ? a->sent : c->progress;
+    if (c->overdue)
+        pv_conn_lost(c, PV_TIMED_OUT, "no answer for 2 s");
+    else if (pv_now(loop_of(c)) >= since + limit)
+        fall_silent(c, since);
     else
-        pv_timer_set(loop_of(c), &c->clock, (a ? a->sent : now) + limit, clock_fired);
+        pv_timer_set(loop_of(c), &c->clock, since + limit, clock_fired);
 }
 
 /* One timer for all clocks, set early rather than moved: it looks what is due when it fires. */
@@ -197,6 +240,9 @@ static void clock_fired(struct pv_timer *t)
     case PV_CONN_SUSPECT:
         pv_conn_lost(c, PV_TIMED_OUT, "no answer for 2 s");
         break;
+    case PV_CONN_DRAINING:
+        clock_draining(c);
+        break;
     default:
         break;
     }
@@ -204,26 +250,13 @@ static void clock_fired(struct pv_timer *t)
 
 /* ---- life ---- */
 
-static void run_overdue(struct pv_deferred *d)
-{
-    struct pv_attempt *a = pv_container(d, struct pv_attempt, warning);
-    if (a->outcome == PV_PENDING)
-        a->events->on_overdue(a);
-}
-
 void pv_conn_suspect(struct pv_conn *c)
 {
     if (c->state != PV_CONN_READY)
         return;
     struct pv_attempt *a = oldest_unheard(c);
-    c->overdue = a ? a->sent : pv_now(loop_of(c));
     become(c, PV_CONN_SUSPECT);
-    pv_timer_set(loop_of(c), &c->clock, c->overdue + PV_DEAD_AFTER_US, clock_fired);
-    pv_list_each (it, &c->attempts) {
-        a = pv_container(it, struct pv_attempt, link);
-        if (a->events->on_overdue)
-            pv_defer(loop_of(c), &a->warning, run_overdue);
-    }
+    fall_silent(c, a ? a->sent : pv_now(loop_of(c)));
     pv_conn_probe(c);
 }
 
@@ -246,6 +279,7 @@ void pv_conn_probe(struct pv_conn *c)
     a->upstream = pv_upstream_ref(e->upstream);
     a->begun = pv_now(e->loop);
     c->probe = a;
+    c->probed = true;
     pv_conn_send(c, a);
 }
 
@@ -275,6 +309,9 @@ void pv_conn_progress(struct pv_conn *c)
 {
     c->progress = pv_now(loop_of(c));
     c->last_used = pv_age_now(loop_of(c));
+    c->overdue = 0;
+    if (c->state == PV_CONN_DRAINING)
+        clock_draining(c);
     if (c->state != PV_CONN_SUSPECT)
         return;
     become(c, PV_CONN_READY);
@@ -283,12 +320,13 @@ void pv_conn_progress(struct pv_conn *c)
 
 void pv_conn_forget(struct pv_conn *c, struct pv_attempt *a, bool answered)
 {
-    (void)a;
     if (c->state == PV_CONN_CLOSED)
         return;
     c->in_flight--;
     if (answered) {
         c->answered = true;
+        if (a != c->probe)
+            c->probed = false;
         pv_conn_progress(c);
     }
     if (c->state == PV_CONN_DRAINING && c->in_flight == 0)
@@ -318,16 +356,20 @@ void pv_conn_drain(struct pv_conn *c)
 {
     if (c->state != PV_CONN_READY && c->state != PV_CONN_SUSPECT)
         return;
-    if (c->probe) {
-        pv_attempt_drop(c->probe, false);
-        free_probe(c);
+    struct pv_attempt *probe = c->probe;
+    bool silent = c->state == PV_CONN_SUSPECT;
+    become(c, PV_CONN_DRAINING);
+    c->probe = NULL; /* first: the handler may say again that it drains */
+    if (probe) {
+        pv_attempt_drop(probe, false);
+        free(probe);
     }
     if (c->state == PV_CONN_CLOSED)
         return;
-    become(c, PV_CONN_DRAINING);
-    pv_timer_clear(loop_of(c), &c->clock);
     if (c->in_flight == 0)
         retire(c);
+    else if (!silent)
+        pv_timer_set(loop_of(c), &c->clock, pv_now(loop_of(c)), clock_fired);
 }
 
 void pv_conn_replace(struct pv_conn *c)

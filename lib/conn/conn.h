@@ -15,7 +15,7 @@ enum pv_conn_state {
 
 enum {
     PV_OPEN_LIMIT_US = 2000000, /* connect and TLS together [U13] */
-    PV_DEAD_AFTER_US = 2000000, /* after the overdue attempt was sent [V9] */
+    PV_DEAD_AFTER_US = 2000000, /* after the overdue attempt was sent, at least [V9] */
     PV_IDLE_MS = 30000,         /* where the peer names no limit [V7] */
     PV_CONN_CROWDED = 256,      /* in flight: then a second connection is opened [V3] */
 };
@@ -28,10 +28,11 @@ struct pv_conn {
     struct pv_list attempts; /* sent and unanswered, oldest first */
     unsigned in_flight;
     uint64_t opened, progress; /* µs: begun; the last whole message */
-    uint64_t overdue;          /* suspect: when the unanswered attempt was sent */
+    uint64_t overdue;          /* silent: when the unanswered attempt was sent; else 0 */
     uint64_t last_used;        /* age seconds: pooled connections do not survive a long sleep */
     uint32_t idle_ms;
     bool answered; /* has given at least one answer */
+    bool probed;   /* since its last answer to a question */
     bool trial;
     struct pv_conn_facts facts;
     struct pv_timer clock, wake;

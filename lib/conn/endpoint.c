@@ -118,13 +118,23 @@ static void close_overslept(struct pv_endpoint *e)
     }
 }
 
-/* The connection for this attempt: the first that is not crowded, else the least crowded. */
+/* Can a new connection be had? */
+static bool may_open(const struct pv_endpoint *e, enum pv_kind kind)
+{
+    if (find(e, kind, PV_CONN_OPENING))
+        return true;
+    return !pv_health_is_down(e->upstream) && count(e, PV_CONN_READY) < e->max_conns;
+}
+
+/* The connection for this attempt: the first that is not crowded, else the least crowded. One that
+ * wants a fresh one takes any, where none can be had. */
 static struct pv_conn *pick(const struct pv_endpoint *e, const struct pv_attempt *a)
 {
     struct pv_conn *best = NULL;
+    bool fresh = a->fresh && may_open(e, a->kind);
     pv_list_each (it, &e->conns) {
         struct pv_conn *c = CONN(it);
-        if (c->kind != a->kind || !pv_conn_takes(c) || (a->fresh && c->opened < a->begun))
+        if (c->kind != a->kind || !pv_conn_takes(c) || (fresh && c->opened < a->begun))
             continue;
         if (c->in_flight < PV_CONN_CROWDED)
             return c;
@@ -214,14 +224,18 @@ void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
 void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
 {
     enum pv_kind kind = first_kind(e);
-    unsigned opening = count(e, PV_CONN_OPENING);
-    if (e->draining || !pv_health_is_down(e->upstream) || find(e, kind, PV_CONN_READY))
+    if (e->draining || !pv_health_is_down(e->upstream))
         return;
-    if (!addresses_at_hand(e))
+    struct pv_conn *ready = find(e, kind, PV_CONN_READY);
+    if (!ready && !addresses_at_hand(e))
         return;
-    if (opening >= (last_way_out ? TRIALS_MOST : 1))
+    if (count(e, PV_CONN_OPENING) >= (last_way_out ? TRIALS_MOST : 1))
         return;
-    if (pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
+    if (!pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
+        return;
+    if (ready)
+        pv_conn_probe(ready);
+    else
         pv_conn_open(e, kind, true);
 }
 
@@ -241,9 +255,9 @@ void pv_endpoint_conn_ready(struct pv_endpoint *e, struct pv_conn *c)
         pv_conn_probe(c);
 }
 
-void pv_endpoint_answered(struct pv_endpoint *e)
+void pv_endpoint_answered(struct pv_endpoint *e, bool probe)
 {
-    if (pv_health_good(e->upstream))
+    if (pv_health_good(e->upstream, probe))
         e->events->recovered(e->owner, e);
 }
 
@@ -296,10 +310,12 @@ void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_out
     if ((blamed || outcome == PV_NO_ROOM) && !find(e, c->kind, PV_CONN_OPENING) &&
         !find(e, c->kind, PV_CONN_READY))
         fail_waiting(e, c->kind, outcome, reason);
-    if (e->draining)
+    if (e->draining) {
+        pv_undefer(&e->settle); /* behind the ends of what it carried */
         pv_defer(e->loop, &e->settle, run_settle);
-    else
+    } else {
         pv_endpoint_pump(e);
+    }
 }
 
 void pv_endpoint_drain(struct pv_endpoint *e)
@@ -317,6 +333,15 @@ void pv_endpoint_drain(struct pv_endpoint *e)
     pv_defer(e->loop, &e->settle, run_settle);
 }
 
+static bool is_busy(const struct pv_endpoint *e)
+{
+    pv_list_each (it, &e->conns) {
+        if (CONN(it)->in_flight > 0)
+            return true;
+    }
+    return !pv_list_empty(&e->waiting);
+}
+
 enum pv_standing pv_endpoint_standing(const struct pv_endpoint *e)
 {
     bool silent = false;
@@ -324,6 +349,8 @@ enum pv_standing pv_endpoint_standing(const struct pv_endpoint *e)
         return PV_STANDING_DOWN;
     if (!has_addresses(e))
         return PV_STANDING_UNKNOWN;
+    if (pv_health_is_doubtful(e->upstream) && is_busy(e))
+        return PV_STANDING_SUSPECT;
     uint64_t late = pv_now(e->loop) - pv_health_hedge_after(e->upstream);
     pv_list_each (it, &e->conns) {
         struct pv_conn *c = CONN(it);
@@ -345,6 +372,7 @@ void pv_endpoint_network_changed(struct pv_endpoint *e)
         else
             pv_conn_suspect(c);
     }
+    pv_endpoint_pump(e); /* some may have waited for one that is gone */
 }
 
 /* ---- addresses ---- */

@@ -48,7 +48,8 @@ void pv_endpoint_drain(struct pv_endpoint *);
 /* Best first. */
 enum pv_standing {
     PV_STANDING_GOOD,    /* up; has a connection, or may open one */
-    PV_STANDING_SUSPECT, /* up, but all its connections are silent and no new one is ready */
+    PV_STANDING_SUSPECT, /* up, but all its connections are silent and no new one is ready; or it
+                            was down, and its first question since is under way */
     PV_STANDING_UNKNOWN, /* no address known yet */
     PV_STANDING_DOWN,
 };
@@ -72,7 +73,7 @@ void pv_endpoint_conn_ready(struct pv_endpoint *, struct pv_conn *);
 void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outcome,
                            const char *reason);
 void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);
-void pv_endpoint_pump(struct pv_endpoint *);     /* a connection has room again */
-void pv_endpoint_answered(struct pv_endpoint *); /* the upstream is good */
+void pv_endpoint_pump(struct pv_endpoint *);                 /* a connection has room again */
+void pv_endpoint_answered(struct pv_endpoint *, bool probe); /* the upstream is good */
 
 #endif

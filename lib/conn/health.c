@@ -39,13 +39,13 @@ void pv_health_reason(struct pv_upstream *up, char *out, size_t capacity)
     unlock(&up->health);
 }
 
-/* Whoever changes the state tells it; everybody else stays silent. */
-static void tell(struct pv_upstream *up, uint32_t state, const char *reason)
+/* Whoever changes the state tells it; everybody else stays silent. Returns the state before. */
+static uint32_t tell(struct pv_upstream *up, uint32_t state, const char *reason)
 {
     struct pv_health *h = &up->health;
     uint32_t before = atomic_exchange(&h->state, state);
     if (before == state)
-        return;
+        return before;
     lock(h);
     snprintf(h->reason, sizeof h->reason, "%s", reason);
     privy_event_callback *watch = h->watch;
@@ -59,6 +59,7 @@ static void tell(struct pv_upstream *up, uint32_t state, const char *reason)
                before == STATE_DOWN ? "down" : "unknown");
     if (watch)
         watch(arg, up->name, state == STATE_UP, reason);
+    return before;
 }
 
 /* Jacobson's estimate [RFC 6298 §2]. Threads may lose each other's samples: it is an estimate. */
@@ -78,16 +79,18 @@ void pv_health_sample(struct pv_upstream *up, uint64_t us)
     STORE(h->srtt_us, srtt ? srtt : 1);
 }
 
-bool pv_health_good(struct pv_upstream *up)
+bool pv_health_good(struct pv_upstream *up, bool probe)
 {
     struct pv_health *h = &up->health;
-    if (LOAD(h->failures) == 0 && LOAD(h->timeouts) == 0 && LOAD(h->state) == STATE_UP)
+    bool clean = LOAD(h->failures) == 0 && LOAD(h->timeouts) == 0;
+    if (LOAD(h->state) == STATE_UP && (clean || probe))
         return false;
-    STORE(h->timeouts, 0);
-    bool was_down = atomic_exchange(&h->failures, 0) != 0;
+    if (!probe) {
+        STORE(h->timeouts, 0);
+        STORE(h->failures, 0);
+    }
     STORE(h->next_trial_us, 0);
-    tell(up, STATE_UP, "");
-    return was_down;
+    return tell(up, STATE_UP, "") == STATE_DOWN;
 }
 
 static uint64_t backoff(uint32_t failures)
@@ -100,18 +103,23 @@ static uint64_t backoff(uint32_t failures)
     return us - us / 4 + pv_random_below((uint32_t)(us / 2));
 }
 
+/* The next step of the back-off begins. */
+static void step_back(struct pv_health *h, uint64_t now)
+{
+    uint32_t failures = LOAD(h->failures);
+    failures = failures < 16 ? failures + 1 : failures;
+    STORE(h->next_trial_us, now + backoff(failures));
+    STORE(h->failures, failures);
+}
+
 void pv_health_bad(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome,
                    const char *reason)
 {
     struct pv_health *h = &up->health;
-    uint32_t failures = LOAD(h->failures);
     /* Several threads, or several connections at once, see the same outage: one step of back-off
-     * for each trial, not for each witness. */
-    if (failures == 0 || now >= LOAD(h->next_trial_us)) {
-        failures = failures < 16 ? failures + 1 : failures;
-        STORE(h->next_trial_us, now + backoff(failures));
-        STORE(h->failures, failures);
-    }
+     * for each trial (which took it), not for each witness. */
+    if (LOAD(h->failures) == 0 || now >= LOAD(h->next_trial_us))
+        step_back(h, now);
     STORE(h->outcome, outcome);
     tell(up, STATE_DOWN, reason);
 }
@@ -126,9 +134,16 @@ void pv_health_timeout(struct pv_upstream *up, uint64_t now, uint64_t waited_us)
 void pv_health_forgive(struct pv_upstream *up)
 {
     STORE(up->health.next_trial_us, 0);
+    if (LOAD(up->health.failures) > 1)
+        STORE(up->health.failures, 1);
 }
 
 bool pv_health_is_down(const struct pv_upstream *up)
+{
+    return LOAD(up->health.state) == STATE_DOWN;
+}
+
+bool pv_health_is_doubtful(const struct pv_upstream *up)
 {
     return LOAD(up->health.failures) != 0;
 }
@@ -141,13 +156,14 @@ enum pv_outcome pv_health_outcome(const struct pv_upstream *up)
 bool pv_health_take_trial(struct pv_upstream *up, uint64_t now, bool last_way_out)
 {
     struct pv_health *h = &up->health;
-    uint64_t due = LOAD(h->last_way_out_us);
-    if (last_way_out)
-        return now >= due &&
-               atomic_compare_exchange_strong(&h->last_way_out_us, &due, now + TRIAL_SPACING_US);
-    due = LOAD(h->next_trial_us);
-    return now >= due && atomic_compare_exchange_strong(&h->next_trial_us, &due,
-                                                        now + backoff(LOAD(h->failures)));
+    uint64_t spaced = LOAD(h->last_way_out_us);
+    if (now < spaced || (!last_way_out && now < LOAD(h->next_trial_us)))
+        return false;
+    if (!atomic_compare_exchange_strong(&h->last_way_out_us, &spaced, now + TRIAL_SPACING_US))
+        return false;
+    if (!last_way_out)
+        step_back(h, now);
+    return true;
 }
 
 void pv_health_count(struct pv_upstream *up, enum pv_result result)

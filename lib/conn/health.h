@@ -13,8 +13,9 @@ void pv_health_set_watch(struct pv_upstream *, privy_event_callback *watch, void
 
 /* An answer took so long. */
 void pv_health_sample(struct pv_upstream *, uint64_t us);
-/* It answered: up, back-off gone. True: it was down before. */
-bool pv_health_good(struct pv_upstream *);
+/* It answered: up. True: it was down before. A probe's answer proves the path only: what went wrong
+ * before is remembered, so that the next failure finds the back-off where it was. */
+bool pv_health_good(struct pv_upstream *, bool probe);
 /* It failed as an upstream: down, next trial after the back-off. */
 void pv_health_bad(struct pv_upstream *, uint64_t now, enum pv_outcome, const char *reason);
 /* A question to it went unanswered for longer than the try timeout; many in a row are a failure. */
@@ -22,6 +23,8 @@ void pv_health_timeout(struct pv_upstream *, uint64_t now, uint64_t waited_us);
 /* Everything it did may be void (network, clock, keys changed): no back-off. */
 void pv_health_forgive(struct pv_upstream *);
 bool pv_health_is_down(const struct pv_upstream *);
+/* Up again, but it has answered nothing but probes since. */
+bool pv_health_is_doubtful(const struct pv_upstream *);
 enum pv_outcome pv_health_outcome(const struct pv_upstream *); /* what took it down last */
 void pv_health_reason(struct pv_upstream *, char *out, size_t capacity); /* "" when up */
 /* May a trial begin now? Takes the permission: one caller in the process wins it. last_way_out: no

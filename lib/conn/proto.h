@@ -73,7 +73,8 @@ struct pv_attempt {
     enum pv_kind kind; /* wanted */
     uint16_t id;       /* the handler's */
     bool was_sent;
-    bool fresh; /* only on a connection opened after it began */
+    bool overdue; /* its connection fell silent over it */
+    bool fresh;   /* only on a connection opened after it began */
 
     /* The record of facts. µs of pv_now; 0: not reached. */
     uint64_t begun, sent, done;

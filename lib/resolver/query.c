@@ -69,8 +69,9 @@ struct pv_query *pv_query_new(struct privy_resolver *r, const struct pv_key *key
     return q;
 }
 
-/* Out of the resolver's tables, all that still runs is dropped. What has ended stays: facts. */
-static void retire(struct pv_query *q)
+/* Out of the resolver's tables, all that still runs is dropped: it was slower than the winner
+ * (NULL: nobody won), whose upstream is not measured twice. What has ended stays: facts. */
+static void retire(struct pv_query *q, const struct pv_attempt *winner)
 {
     struct privy_resolver *r = q->resolver;
     if (q->shared)
@@ -79,7 +80,7 @@ static void retire(struct pv_query *q)
     pv_list_remove(&q->parking);
     pv_list_each (it, &q->attempts) {
         if (ATTEMPT(it)->outcome == PV_PENDING)
-            pv_attempt_drop(ATTEMPT(it), true);
+            pv_attempt_drop(ATTEMPT(it), !winner || ATTEMPT(it)->upstream != winner->upstream);
         pv_undefer(&ATTEMPT(it)->ending);
     }
     pv_timer_clear(r->loop, &q->step); /* now: one that leaves may let another of them out */
@@ -101,7 +102,7 @@ void pv_query_release(struct pv_query *q)
 
 void pv_query_free(struct pv_query *q)
 {
-    retire(q);
+    retire(q, NULL);
     pv_query_release(q);
 }
 
@@ -111,11 +112,11 @@ static void finish(struct pv_query *q, struct pv_attempt *a)
 {
     struct pv_entry *entry = q->opaque ? NULL : pv_keep_answer(q, a);
     if (!entry && !q->opaque) {
-        retire(q);
+        retire(q, a);
         pv_askers_fail(q, PRIVY_ENOMEM);
         return;
     }
-    retire(q);
+    retire(q, a);
     pv_askers_answer(q, entry, a);
 }
 
@@ -125,7 +126,7 @@ static void fail(struct pv_query *q)
     if (q->stale)
         pv_askers_stale(q);
     enum privy_status status = pv_query_error(q, NULL);
-    retire(q);
+    retire(q, NULL);
     pv_askers_fail(q, status);
 }
 
@@ -327,6 +328,13 @@ static void trials_fired(struct pv_timer *t)
     pv_list_each (it, &r->endpoints)
         pv_endpoint_trial(pv_container(it, struct pv_endpoint, link), true);
     pv_timer_set(r->loop, &r->trials, pv_now(r->loop) + TRIAL_TICK_US, trials_fired);
+    /* A way out that no trial opened: another thread's, an old connection that has healed, a new
+     * set of upstreams. */
+    pv_list_each_safe (it, &r->parked) {
+        struct pv_query *q = pv_container(it, struct pv_query, parking);
+        if (pv_select(q, 0, q->class))
+            pv_query_unpark(q);
+    }
 }
 
 /* No way out now: wait for a trial to get through, until the deadline. */

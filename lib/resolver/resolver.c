@@ -25,10 +25,14 @@ uint64_t pv_pool_hash(const struct privy_upstreams *set, const char *protocol)
 static bool endpoint_ready(void *owner, struct pv_endpoint *e)
 {
     struct privy_resolver *r = owner;
-    bool any = !pv_list_empty(&r->parked);
-    (void)e;
-    pv_list_each_safe (it, &r->parked)
-        pv_query_unpark(pv_container(it, struct pv_query, parking));
+    bool any = false;
+    pv_list_each_safe (it, &r->parked) {
+        struct pv_query *q = pv_container(it, struct pv_query, parking);
+        if (!pv_select_allows(q, e))
+            continue;
+        any = true;
+        pv_query_unpark(q);
+    }
     return any;
 }
 

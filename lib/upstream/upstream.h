@@ -18,12 +18,12 @@ enum pv_result { PV_RESULT_OK, PV_RESULT_TIMEOUT, PV_RESULT_NETWORK, PV_RESULT_T
 /* What was learnt; every member atomic, written by conn/health only. */
 struct pv_health {
     _Atomic uint32_t srtt_us, rttvar_us; /* srtt 0: no sample yet */
-    _Atomic uint32_t failures;           /* in a row; 0: up */
+    _Atomic uint32_t failures;           /* in a row: steps of back-off */
     _Atomic uint32_t outcome;            /* how it failed last: enum pv_outcome of conn/proto.h */
     _Atomic uint32_t timeouts;           /* unanswered questions in a row */
-    _Atomic uint64_t next_trial_us;      /* monotonic; taken by compare-and-swap */
-    _Atomic uint64_t last_way_out_us;    /* the same, where the whole pool is down */
-    _Atomic uint32_t state;              /* last told to the log: 0 unknown, 1 up, 2 down */
+    _Atomic uint64_t next_trial_us;      /* monotonic: the end of the back-off */
+    _Atomic uint64_t last_way_out_us;    /* no trial before, whatever is down; compare-and-swap */
+    _Atomic uint32_t state;              /* as told to the log: 0 unknown, 1 up, 2 down */
     _Atomic uint64_t results[PV_RESULTS];
     _Atomic uint64_t handshakes, handshakes_resumed;
     _Atomic uint32_t connections;

@@ -379,11 +379,25 @@ unsigned sim_asked(const struct sim_server *server, const char *name)
 
 /* ---- the world ---- */
 
+/* SIM_LOG=1: the library's own lines. */
+static void say(void *arg, enum privy_log_level level, const char *line)
+{
+    (void)arg, (void)level;
+    print_message("%9.3f %s\n", (double)(sim.now - BEGIN_US) / 1e6, line);
+}
+
+static void sim_say(void)
+{
+    if (getenv("SIM_LOG"))
+        privy_log_set(say, NULL, PRIVY_LOG_DEBUG);
+}
+
 int sim_begin(void **state)
 {
     (void)state;
     memset(&sim, 0, sizeof sim);
     pv_random_seed(1);
+    sim_say();
     sim.now = BEGIN_US;
     sim.loop = pv_loop_new(NULL, &machine, &sim);
     privy_resolver_options_default(&sim.options);

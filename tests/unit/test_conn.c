@@ -1,0 +1,564 @@
+/* Connections: when they are suspect, dead, idle, full, replaced; and what their questions see of
+ * it [V3 to V10]. */
+#include "unit.h"
+
+#include "sim.h"
+
+static struct sim_server *a, *b;
+
+static int begin(void **state)
+{
+    int failed = sim_begin(state);
+    a = sim_server("a");
+    b = sim_server("b");
+    return failed;
+}
+
+static const struct pv_health *health(unsigned i)
+{
+    return &sim.set->members[i]->health;
+}
+
+/* Of the first upstream. */
+static struct pv_conn *first_conn(void)
+{
+    struct pv_endpoint *e =
+        pv_container(pv_list_first(&sim.resolver->endpoints), struct pv_endpoint, link);
+    return pv_container(pv_list_first(&e->conns), struct pv_conn, link);
+}
+
+static void warm_up(unsigned questions)
+{
+    static unsigned number;
+    char name[32];
+    for (unsigned i = 0; i < questions; i++) {
+        snprintf(name, sizeof name, "warm%u.example", number++);
+        assert_int_equal(sim_answer_to(name).status, PRIVY_OK);
+    }
+}
+
+static unsigned slow; /* of the last 80: those that took more than 100 ms */
+
+/* 10 questions a second for 8 s; the longest wait for an answer. */
+static uint64_t worst_of_80(unsigned *ret_answered)
+{
+    static struct sim_asker q[80];
+    static unsigned number;
+    char name[32];
+    uint64_t worst = 0;
+    *ret_answered = slow = 0;
+    memset(q, 0, sizeof q);
+    for (unsigned i = 0; i < 80; i++) {
+        snprintf(name, sizeof name, "load%u.example", number++);
+        sim_ask(&q[i], name);
+        sim_run(100 * MS);
+    }
+    sim_run(5 * S);
+    for (unsigned i = 0; i < 80; i++) {
+        assert_int_equal(q[i].calls, 1);
+        *ret_answered += q[i].status == PRIVY_OK && q[i].rcode == 0;
+        slow += q[i].at - q[i].begun > 100 * MS;
+        worst = q[i].at - q[i].begun > worst ? q[i].at - q[i].begun : worst;
+    }
+    return worst;
+}
+
+/* ---- silence ---- */
+
+/* Old connections are silent, new ones work. */
+static void silent_connection_of_a_sole_upstream(void **state)
+{
+    (void)state;
+    unsigned answered;
+    sim_start(a, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    assert_true(worst_of_80(&answered) <= 600 * MS);
+    assert_int_equal(answered, 80);
+    assert_int_equal(sim.downs, 0);
+    assert_int_equal(sim_conns(a), 1); /* the silent one was closed after 2 s */
+}
+
+static void silent_connection_of_one_of_two(void **state)
+{
+    (void)state;
+    unsigned answered;
+    sim_start(a, b, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    assert_true(worst_of_80(&answered) <= 600 * MS);
+    assert_int_equal(answered, 80);
+    assert_string_equal(sim_answer_to("after.example").upstream, "a");
+}
+
+/* The path breaks in the middle of a burst, and nothing is asked after it. */
+static void silent_in_a_burst(void **state)
+{
+    (void)state;
+    struct sim_asker early = {0}, late[5] = {0};
+    char name[32];
+    sim_start(a, NULL);
+    warm_up(10);
+    sim_ask(&early, "early.example");
+    sim_run(5 * MS);
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "n%u.example", i);
+        sim_ask(&late[i], name);
+    }
+    sim_run(6 * MS);
+    assert_answered(early, "a");
+    sim_silence_all(a);
+    sim_run(5 * S);
+    for (unsigned i = 0; i < 5; i++) {
+        assert_answered(late[i], "a");
+        assert_true(late[i].at - late[i].begun <= 1100 * MS);
+    }
+    assert_int_equal(sim.downs, 0);
+}
+
+/* Stopped: opens nothing, answers nothing. */
+static void frozen(void **state)
+{
+    (void)state;
+    unsigned answered;
+    sim_start(a, b, NULL);
+    warm_up(10);
+    a->answer.deed = a->probe.deed = SIM_SILENT;
+    a->opening = SIM_HANGS;
+    assert_true(worst_of_80(&answered) <= 600 * MS);
+    assert_int_equal(answered, 80);
+    assert_true(a->questions <= 10 + 5);
+    assert_int_equal(sim.downs, 1);
+    assert_int_equal(sim.ups, 2);
+    a->answer.deed = SIM_ANSWERS;
+    a->probe.deed = SIM_DENIES;
+    a->opening = SIM_OPENS;
+    worst_of_80(&answered);
+    assert_int_equal(answered, 80);
+    assert_string_equal(sim_answer_to("after.example").upstream, "a");
+    assert_int_equal(sim.ups, 3);
+}
+
+/* Reads, answers no question, but proves that the path is there. */
+static void answers_only_probes(void **state)
+{
+    (void)state;
+    unsigned answered;
+    sim_start(a, b, NULL);
+    warm_up(10);
+    a->answer.deed = SIM_SILENT;
+    worst_of_80(&answered);
+    assert_int_equal(answered, 80);
+    worst_of_80(&answered);
+    assert_int_equal(answered, 80);
+    assert_true(slow <= 4); /* now and then one finds out whether it is good again */
+    assert_true(sim.downs <= 8);
+    a->answer.deed = SIM_ANSWERS;
+    worst_of_80(&answered);
+    assert_int_equal(answered, 80);
+    assert_string_equal(sim_answer_to("after.example").upstream, "a");
+}
+
+static void suspect_is_probed_and_heals(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, b, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    sim_ask(&q, "www.example");
+    sim_run(499 * MS);
+    assert_int_equal(a->probes, 0);
+    sim_run(3 * MS);
+    assert_int_equal(a->probes, 1);
+    assert_int_equal(a->log[a->logged - 1].type, PV_T_NS);
+    sim_run(100 * MS);
+    assert_int_equal(sim_asked(b, "www.example."), 1);
+    assert_string_equal(sim_answer_to("b.example").upstream, "b");
+    sim_run(700 * MS);
+    sim_unsilence_all(a); /* what it held back comes now */
+    sim_run(20 * MS);
+    assert_string_equal(sim_answer_to("a.example").upstream, "a");
+    sim_run(5 * S);
+    assert_int_equal(sim_conns(a), 1);
+    assert_int_equal(a->opened, 1);
+    assert_int_equal(sim.downs, 0);
+}
+
+static void suspect_dies_after_two_seconds(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    a->opening = SIM_HANGS;
+    sim_ask(&q, "www.example");
+    sim_run(1990 * MS);
+    assert_int_equal(sim_conns(a), 2);
+    sim_run(20 * MS);
+    assert_int_equal(sim_conns(a), 1); /* the new one, still opening */
+    assert_int_equal(health(0)->state, 2);
+    sim_run(10 * S);
+    assert_failed(q, PRIVY_EUNREACHABLE);
+    assert_took(q, 4500 * MS, 4502 * MS);
+    assert_in_range(q.error.attempt_count, 2, 16);
+}
+
+/* [T21] A name that takes 3 s is answered on its connection; the upstream stays up. */
+static struct sim_answer slow_name(struct sim_server *s, const struct sim_message *m)
+{
+    struct sim_answer answer = s->answer;
+    if (strcmp(m->name, "slow.example.") == 0)
+        answer.us = 3 * S;
+    return answer;
+}
+
+static void slow_name_at_a_healthy_sole_upstream(void **state)
+{
+    (void)state;
+    a->choose = slow_name;
+    for (unsigned round = 0; round < 2; round++) {
+        privy_cache_flush(sim.resolver ? sim.cache : (sim_start(a, NULL), sim.cache));
+        unsigned before = a->logged;
+        struct sim_asker q = sim_answer_to("slow.example");
+        assert_answered(q, "a");
+        assert_took(q, 3000 * MS, 3050 * MS);
+        assert_int_equal(a->log[before].conn, 1);
+        assert_string_equal(a->log[before].name, "slow.example.");
+        assert_string_equal(sim_answer_to(round ? "y.example" : "x.example").upstream, "a");
+        assert_int_equal(a->log[a->logged - 1].conn, 1);
+    }
+    assert_int_equal(sim.downs, 0);
+}
+
+static void slow_datagrams(void **state)
+{
+    (void)state;
+    a->datagram = true;
+    a->open_us = 0;
+    a->choose = slow_name;
+    sim_start(a, NULL);
+    struct sim_asker q = sim_answer_to("slow.example");
+    assert_answered(q, "a");
+    assert_took(q, 3000 * MS, 3050 * MS);
+    assert_in_range(sim_asked(a, "slow.example."), 1, 3);
+    assert_int_equal(sim.downs, 0);
+}
+
+/* With all connections allowed in use, a fresh one cannot be had: any live one will do. */
+static void suspect_at_the_limit_of_connections(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0}, other = {0};
+    sim.options.limits.connections_per_upstream = 1;
+    a->choose = slow_name;
+    a->answer.us = 100 * MS;
+    sim_start(a, NULL);
+    warm_up(3);
+    sim_silence_all(a);
+    sim_ask(&q, "one.example"); /* the first connection is suspect, a second one opens */
+    sim_run(700 * MS);
+    assert_answered(q, "a");
+    sim_silence_all(a);
+    sim_unsilence_all(a);
+    sim_run(200 * MS); /* the first one has healed: two are ready */
+    assert_int_equal(sim_conns(a), 2);
+    sim_ask(&other, "slow.example");
+    sim_run(10 * S);
+    assert_answered(other, "a");
+    assert_in_range(sim_asked(a, "slow.example."), 2, 3);
+}
+
+/* ---- idle, keepalive, drain ---- */
+
+static void idle_connections_close(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    warm_up(1);
+    sim_run(29 * S);
+    assert_int_equal(sim_conns(a), 1);
+    sim_run(2 * S);
+    assert_int_equal(sim_conns(a), 0);
+    assert_int_equal(pv_loop_next_due(sim.loop), UINT64_MAX); /* nothing wakes us */
+    assert_int_equal(sim.downs, 0);
+    assert_answered(sim_answer_to("www.example"), "a");
+    assert_int_equal(a->opened, 2);
+}
+
+static void never_used_connections_close(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_run(29 * S);
+    assert_int_equal(sim_conns(a), 1);
+    sim_run(2 * S);
+    assert_int_equal(sim_conns(a), 0);
+}
+
+static void use_keeps_them_open(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    for (unsigned i = 0; i < 10; i++) {
+        warm_up(1);
+        sim_run(25 * S);
+    }
+    assert_int_equal(a->opened, 1);
+}
+
+static void peer_names_the_idle_limit(void **state)
+{
+    (void)state;
+    a->answer.keepalive = true;
+    a->answer.idle_ms = 5000;
+    sim_start(a, NULL);
+    warm_up(1);
+    sim_run(4900 * MS);
+    assert_int_equal(sim_conns(a), 1);
+    sim_run(200 * MS);
+    assert_int_equal(sim_conns(a), 0);
+    a->answer.idle_ms = 100 * 1000;
+    warm_up(1);
+    sim_run(90 * S);
+    assert_int_equal(sim_conns(a), 1);
+    sim_run(11 * S);
+    assert_int_equal(sim_conns(a), 0);
+}
+
+/* Keepalive 0: nothing new, but what is carried is finished. */
+static struct sim_answer first_says_goodbye(struct sim_server *s, const struct sim_message *m)
+{
+    struct sim_answer answer = s->answer;
+    answer.us = strcmp(m->name, "late.example.") == 0 ? 400 * MS : 10 * MS;
+    answer.keepalive = strcmp(m->name, "bye.example.") == 0;
+    return answer;
+}
+
+static void peer_wants_no_more(void **state)
+{
+    (void)state;
+    struct sim_asker bye = {0}, late = {0}, next = {0};
+    a->choose = first_says_goodbye;
+    sim_start(a, NULL);
+    sim_run(100 * MS);
+    sim_ask(&bye, "bye.example");
+    sim_ask(&late, "late.example");
+    sim_run(50 * MS);
+    assert_answered(bye, "a");
+    sim_ask(&next, "next.example");
+    sim_run(300 * MS);
+    assert_answered(next, "a");
+    assert_int_equal(sim_conns(a), 2);
+    sim_run(100 * MS);
+    assert_answered(late, "a");
+    assert_took(late, 400 * MS, 405 * MS);
+    assert_int_equal(sim_conns(a), 1);
+    assert_int_equal(late.facts.attempts, 1);
+    assert_int_equal(sim.downs, 0);
+    sim_answer_to("bye.example"); /* nothing else is carried: gone inside its own answer */
+    assert_int_equal(sim_conns(a), 1);
+    privy_cache_flush(sim.cache);
+    sim_answer_to("bye.example");
+    assert_int_equal(sim_conns(a), 0);
+}
+
+/* What is carried does not wait for a draining connection that has fallen silent. */
+static void draining_and_silent(void **state)
+{
+    (void)state;
+    struct sim_asker bye = {0}, late = {0};
+    a->choose = first_says_goodbye;
+    sim_start(a, NULL);
+    sim_run(100 * MS);
+    sim_ask(&bye, "bye.example");
+    sim_ask(&late, "late.example");
+    sim_run(50 * MS);
+    assert_answered(bye, "a");
+    sim_silence_all(a);
+    sim_run(3 * S);
+    assert_answered(late, "a");
+    assert_took(late, 500 * MS, 1000 * MS);
+    assert_int_equal(sim_conns(a), 1);
+    assert_int_equal(sim.downs, 0);
+}
+
+/* One that drains before it has answered anything has its time all the same. */
+static void drained_before_its_first_answer(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->answer.us = 400 * MS;
+    sim_start(a, b, NULL);
+    sim_ask(&q, "www.example");
+    sim_run(25 * MS);
+    pv_conn_drain(first_conn());
+    sim_run(2 * S);
+    assert_answered(q, "a");
+    assert_int_equal(a->questions, 1);
+    assert_int_equal(b->questions, 0);
+}
+
+/* A probe is out, then the peer says that it goes: the probe is not waited for. */
+static void drained_while_suspect(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, b, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    sim_ask(&q, "www.example");
+    sim_run(550 * MS);
+    assert_answered(q, "b");
+    assert_true(pv_conn_is(first_conn(), PV_CONN_SUSPECT));
+    pv_conn_drain(first_conn());
+    assert_int_equal(sim_conns(a), 0);
+    sim_run(1 * S);
+    assert_string_equal(sim_answer_to("next.example").upstream, "a");
+}
+
+/* A handler may ask for another connection when an attempt is dropped, be it the probe. */
+static void replaced_when_an_attempt_is_dropped(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->drop_replaces = true;
+    sim_start(a, b, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    sim_ask(&q, "www.example");
+    sim_run(450 * MS);
+    privy_cancel(q.handle);
+    q.handle = NULL;
+    assert_int_equal(sim_conns(a), 1); /* the old one was idle and is gone */
+    sim_run(100 * MS);
+    sim_silence_all(a);
+    sim_ask(&q, "www.example");
+    sim_run(510 * MS); /* suspect, with a probe; the question goes to b, then leaves a */
+    sim_run(1 * S);
+    assert_answered(q, "b");
+    sim_run(20 * S);
+    assert_string_equal(sim_answer_to("next.example").upstream, "a");
+}
+
+/* ---- crowds ---- */
+
+static void second_connection_at_256(void **state)
+{
+    (void)state;
+    static struct sim_asker q[400];
+    char name[32];
+    memset(q, 0, sizeof q);
+    a->answer.us = 200 * MS;
+    sim_start(a, NULL);
+    sim_run(100 * MS);
+    for (unsigned i = 0; i < 400; i++) {
+        snprintf(name, sizeof name, "n%u.example", i);
+        sim_ask(&q[i], name);
+        if (i == 255)
+            assert_int_equal(a->opened, 1);
+    }
+    sim_run(1 * S);
+    for (unsigned i = 0; i < 400; i++)
+        assert_answered(q[i], "a");
+    assert_int_equal(a->opened, 2);
+}
+
+/* ---- sleep, another network ---- */
+
+static void slept_too_long_for_its_connections(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    warm_up(1);
+    sim_silence_all(a); /* as the world has forgotten them */
+    sim.slept += 3600;
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "a");
+    assert_took(q, 30 * MS, 35 * MS);
+    assert_int_equal(sim_conns(a), 1);
+}
+
+static void network_changes_while_opening(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, NULL);
+    a->opening = SIM_HANGS;
+    sim_ask(&q, "www.example");
+    sim_run(5 * MS);
+    a->opening = SIM_OPENS;
+    privy_network_changed(sim.resolver);
+    sim_run(5 * S);
+    assert_answered(q, "a");
+    assert_took(q, 35 * MS, 40 * MS);
+}
+
+static void network_changes_while_asking(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, NULL);
+    warm_up(5);
+    sim_silence_all(a);
+    sim_ask(&q, "www.example");
+    sim_run(5 * MS);
+    privy_network_changed(sim.resolver);
+    sim_run(5 * S);
+    assert_answered(q, "a"); /* at once on a new connection */
+    assert_took(q, 35 * MS, 40 * MS);
+    assert_int_equal(sim_conns(a), 1);
+    assert_int_equal(sim.downs, 0);
+}
+
+static void network_changes_while_down(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->opening = SIM_REFUSES;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    for (unsigned i = 0; i < 50; i++) { /* the back-off grows to 5 s */
+        warm_up(1);
+        sim_run(1 * S);
+    }
+    a->opening = SIM_OPENS;
+    privy_network_changed(sim.resolver);
+    sim_ask(&q, "www.example");
+    sim_run(100 * MS);
+    assert_string_equal(sim_answer_to("next.example").upstream, "a");
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, begin, sim_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(silent_connection_of_a_sole_upstream),
+        T(silent_connection_of_one_of_two),
+        T(silent_in_a_burst),
+        T(frozen),
+        T(answers_only_probes),
+        T(suspect_is_probed_and_heals),
+        T(suspect_dies_after_two_seconds),
+        T(slow_name_at_a_healthy_sole_upstream),
+        T(slow_datagrams),
+        T(suspect_at_the_limit_of_connections),
+        T(idle_connections_close),
+        T(never_used_connections_close),
+        T(use_keeps_them_open),
+        T(peer_names_the_idle_limit),
+        T(peer_wants_no_more),
+        T(draining_and_silent),
+        T(drained_before_its_first_answer),
+        T(drained_while_suspect),
+        T(replaced_when_an_attempt_is_dropped),
+        T(second_connection_at_256),
+        T(slept_too_long_for_its_connections),
+        T(network_changes_while_opening),
+        T(network_changes_while_asking),
+        T(network_changes_while_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
