@@ -93,6 +93,15 @@ static unsigned conn_room(const struct pv_conn *c)
     return s->open && used < s->server->room ? s->server->room - used : 0;
 }
 
+static void remember(struct sim_server *server, const struct sim_message *m)
+{
+    enum { STEP = 64 };
+    if (server->logged % STEP == 0)
+        server->log = realloc(server->log, (server->logged + STEP) * sizeof *m);
+    assert_non_null(server->log);
+    server->log[server->logged++] = *m;
+}
+
 static void note(struct conn *s, struct sim_message *m, const struct pv_attempt *a)
 {
     struct pv_reader r;
@@ -108,8 +117,7 @@ static void note(struct conn *s, struct sim_message *m, const struct pv_attempt 
     pv_name_read_plain(&r, name);
     m->type = pv_u16(&r);
     pv_name_to_text(name, m->name);
-    assert_true(s->server->logged < SIM_LOG);
-    s->server->log[s->server->logged++] = *m;
+    remember(s->server, m);
 }
 
 static bool conn_send(struct pv_conn *c, struct pv_attempt *a)
@@ -446,6 +454,8 @@ int sim_end(void **state)
         assert_int_equal(sim.set->members[i]->health.connections, 0);
     privy_upstreams_unref(sim.set);
     pv_loop_free(sim.loop);
+    for (unsigned i = 0; i < sim.server_count; i++)
+        free(sim.servers[i].log);
     pv_random_seed(0);
     return 0;
 }
