@@ -58,12 +58,14 @@ struct names {
     bool more;
 };
 
+/* "9.9.9.9 (dns.quad9.net, dot)": whom, the name it proves to have, and how. */
 static void add_name(void *arg, const struct privy_upstream_stats *stats)
 {
     struct names *n = arg;
     size_t room = sizeof n->text - n->length;
-    int m = snprintf(n->text + n->length, room, "%s%s (%s)", n->length ? ", " : "", stats->name,
-                     stats->protocol);
+    const char *proves = strchr(stats->url, '#');
+    int m = snprintf(n->text + n->length, room, "%s%s (%s%s%s)", n->length ? ", " : "", stats->name,
+                     proves ? proves + 1 : "", proves ? ", " : "", stats->protocol);
     if (m < 0 || (size_t)m >= room) {
         n->text[n->length] = 0;
         n->more = true;

@@ -268,7 +268,7 @@ static bool from_cache(struct server *s, const struct judged *j, const struct ar
     unsigned rcode = PV_RCODE(pv_get16(reply + 2));
     *ret_length = finish(j->asker, reply, length, PV_MESSAGE_MAX, rcode, &edes);
     stats_answer(s->stats, rcode, STATS_CACHE, 0);
-    pv_debug("answered from the cache, %zu octets", *ret_length);
+    pv_debug("cache hit, %zu octets", *ret_length);
     return true;
 }
 
