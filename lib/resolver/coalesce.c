@@ -294,6 +294,31 @@ static bool anyone_speaks(const struct privy_resolver *r, const char *protocol)
     return false;
 }
 
+static bool refresh_due(const struct privy_resolver *r, const struct pv_entry *e)
+{
+    uint64_t now = pv_age_now(r->loop);
+    return !e->failure && e->ttl >= 60 && pv_entry_fresh(e, now) &&
+           pv_entry_left(e, now) <= e->ttl / 10 && pv_cache_options(r->cache)->prefetch;
+}
+
+/* A hit that is soon due [C15]: one of those who see it fetches a new one, for nobody in
+ * particular.
+ */
+static void refresh(struct privy_resolver *r, struct pv_entry *e, const struct pv_key *key,
+                    const struct pv_query_view *v, const char *protocol)
+{
+    struct pv_ask what = ask_of(v, NULL, 0, &r->options.query);
+    if (!refresh_due(r, e) || atomic_exchange(&e->refreshing, true) ||
+        pv_map_find(&r->flying, key->hash, same_key, key))
+        return;
+    struct pv_entry *stale = pv_cache_options(r->cache)->stale ? pv_entry_ref(e) : NULL;
+    struct pv_query *q = pv_query_new(r, key, &what, protocol, &r->options.query, stale);
+    if (!q)
+        return;
+    q->background = true;
+    pv_query_begin(q);
+}
+
 static enum privy_status ask(struct privy_resolver *r, const void *wire, size_t length,
                              const struct privy_exchange_options *o, privy_done *done, void *arg,
                              struct privy_query **ret_query)
@@ -315,6 +340,7 @@ static enum privy_status ask(struct privy_resolver *r, const void *wire, size_t 
         return PRIVY_ENOMEM;
     struct pv_entry *e = what.opaque ? NULL : look(r, &key, &is_stale, &hit);
     if (hit) {
+        refresh(r, e, &key, &v, o->protocol);
         hand(a, e, is_stale);
         pv_resolver_stir(r);
     } else if (!fly(a, &key, &what, o, e)) {
@@ -359,26 +385,6 @@ enum privy_status privy_query(struct privy_resolver *r, const char *name, uint16
 
 /* ---- now or never ---- */
 
-/* Soon due [C15]: one of those who see it fetches a new one, for nobody in particular. */
-static void refresh(struct privy_resolver *r, struct pv_entry *e, const struct pv_key *key,
-                    const struct pv_query_view *v)
-{
-    struct pv_ask what = ask_of(v, NULL, 0, &r->options.query);
-    if (atomic_exchange(&e->refreshing, true) || pv_map_find(&r->flying, key->hash, same_key, key))
-        return;
-    struct pv_query *q = pv_query_new(r, key, &what, NULL, &r->options.query, NULL);
-    if (!q)
-        return;
-    q->background = true;
-    pv_query_begin(q);
-}
-
-static bool refresh_due(const struct privy_resolver *r, const struct pv_entry *e, uint64_t now)
-{
-    return !e->failure && e->ttl >= 60 && pv_entry_left(e, now) <= e->ttl / 10 &&
-           pv_cache_options(r->cache)->prefetch;
-}
-
 enum privy_status privy_try(struct privy_resolver *r, const void *wire, size_t length, void *reply,
                             size_t capacity, size_t *ret_written, struct privy_facts *ret_facts)
 {
@@ -406,8 +412,7 @@ enum privy_status privy_try(struct privy_resolver *r, const void *wire, size_t l
         *ret_facts = (struct privy_facts){.cached = true, .failure = e->failure};
     if (e->failure)
         pv_resolver_stir(r);
-    else if (refresh_due(r, e, now))
-        refresh(r, e, &key, &v);
+    refresh(r, e, &key, &v, NULL);
     pv_entry_unref(e);
     *ret_written = n;
     return PRIVY_OK;

@@ -31,6 +31,21 @@ static struct pv_entry *previous(const struct pv_query *q)
     return q->resolver->cache ? pv_cache_get(q->resolver->cache, &q->key) : NULL;
 }
 
+/* Is there something better than a failure? Fresh (its prefetch failed: no matter), or stale: then
+ * that is held. */
+static bool hold_better(const struct pv_query *q, struct pv_entry *old)
+{
+    uint64_t now = age_now(q);
+    if (!old || old->failure)
+        return false;
+    if (pv_entry_fresh(old, now))
+        return true;
+    if (!pv_keep_is_stale(old, q->resolver, now))
+        return false;
+    atomic_store(&old->held, now);
+    return true;
+}
+
 /* Failures double from failure_ttl to a minute while the key keeps failing; one that has been over
  * for longer than it lasted begins anew. */
 static void keep_servfail(const struct pv_query *q)
@@ -40,12 +55,11 @@ static void keep_servfail(const struct pv_query *q)
     uint64_t now = age_now(q);
     uint32_t ttl = o->failure_ttl / 1000;
     unsigned failures = 1;
-    if (old && !old->failure) { /* better than a failure, even expired: only hold it */
-        atomic_store(&old->held, now);
+    if (hold_better(q, old)) {
         pv_entry_unref(old);
         return;
     }
-    if (old && now - old->stored < 2ULL * old->ttl)
+    if (old && old->failure && now - old->stored < 2ULL * old->ttl)
         failures = old->failures + 1U;
     pv_entry_unref(old);
     for (unsigned i = 1; i < failures && ttl < FAILURE_MOST_S; i++)
@@ -91,12 +105,10 @@ void pv_keep_failure(struct pv_query *q)
     if (!q->resolver->cache || q->opaque)
         return;
     struct pv_entry *old = previous(q);
-    if (old && !old->failure) {
-        atomic_store(&old->held, age_now(q));
-        pv_entry_unref(old);
-        return;
-    }
+    bool better = hold_better(q, old);
     pv_entry_unref(old);
+    if (better)
+        return;
     struct pv_entry *e = pv_entry_new_failure(&q->key, OUTAGE_TTL_S, age_now(q));
     if (e)
         pv_cache_put(q->resolver->cache, e);

@@ -116,6 +116,9 @@ static void finish(struct pv_query *q, struct pv_attempt *a)
         pv_askers_fail(q, PRIVY_ENOMEM);
         return;
     }
+    /* An error is no refresh: what is stale is better [RFC 8767 §4]. */
+    if (q->stale && pv_verify_worth(a->outcome) && a->outcome != PV_CUT)
+        pv_askers_stale(q);
     retire(q, a);
     pv_askers_answer(q, entry, a);
 }
@@ -144,9 +147,13 @@ void pv_query_expired(struct pv_query *q)
     pv_query_free(q);
 }
 
+/* The refresh has had its time; who has joined it since has his own. */
 static void life_fired(struct pv_timer *t)
 {
-    pv_query_expired(pv_container(t, struct pv_query, life));
+    struct pv_query *q = pv_container(t, struct pv_query, life);
+    q->background = false;
+    if (pv_list_empty(&q->askers))
+        pv_query_expired(q);
 }
 
 void pv_query_detach(struct pv_query *q)

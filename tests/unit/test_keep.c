@@ -1,0 +1,569 @@
+/* What of answers and failures is kept, and what is given from it [C1 to C15, X2]. */
+#include "unit.h"
+
+#include "sim.h"
+
+static struct sim_server *a, *b;
+
+static int begin(void **state)
+{
+    int failed = sim_begin(state);
+    a = sim_server("a");
+    b = sim_server("b");
+    return failed;
+}
+
+static void fails(struct sim_server *s)
+{
+    s->answer = (struct sim_answer){.deed = SIM_FAILS, .us = 10 * MS, .rcode = PV_SERVFAIL};
+}
+
+static struct privy_cache_stats stats(void)
+{
+    struct privy_cache_stats s = {.size = sizeof s};
+    privy_cache_stats(sim.cache, &s);
+    return s;
+}
+
+/* ---- answers ---- */
+
+static void ages_and_expires(void **state)
+{
+    (void)state;
+    sim.cache_options.prefetch = 0;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(299 * S);
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_true(q.facts.cached);
+    assert_int_equal(q.ttl, 1);
+    sim_run(1 * S);
+    assert_answered(sim_answer_to("www.example"), "a");
+    assert_int_equal(a->questions, 2);
+}
+
+static void ages_in_sleep(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim.slept += 200;
+    assert_int_equal(sim_answer_to("www.example").ttl, 100);
+    sim.slept += 200;
+    assert_int_equal(sim_answer_to("www.example").ttl, 300);
+}
+
+/* Used by all who wait for it, not kept [C5]. */
+static void ttl_0(void **state)
+{
+    (void)state;
+    struct sim_asker q[2] = {0};
+    a->answer.ttl = 0;
+    sim_start(a, NULL);
+    sim_ask(&q[0], "www.example");
+    sim_ask(&q[1], "www.example");
+    sim_run(1 * S);
+    assert_answered(q[0], "a");
+    assert_answered(q[1], "a");
+    assert_int_equal(q[0].ttl, 0);
+    assert_int_equal(a->questions, 1);
+    sim_answer_to("www.example");
+    assert_int_equal(a->questions, 2);
+    assert_int_equal(stats().entries, 0);
+}
+
+static void what_is_never_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        enum sim_deed deed;
+        uint16_t rcode, type;
+    } rows[] = {
+        {SIM_CUT, 0, PV_T_A},       {SIM_DENIES_BARE, 0, PV_T_A}, {SIM_FAILS, 6, PV_T_A},
+        {SIM_FAILS, 5, PV_T_A},     {SIM_FAILS, 1, PV_T_A},       {SIM_LAME, 0, PV_T_A},
+        {SIM_ANSWERS, 0, PV_T_ANY}, {SIM_GARBLES, 0, PV_T_A},     {SIM_MISHEARS, 0, PV_T_A},
+    };
+    uint8_t wire[512];
+    sim_start(a, NULL);
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct sim_asker q = {0};
+        a->answer.deed = rows[i].deed;
+        a->answer.rcode = rows[i].rcode;
+        sim_exchange(&q, wire, sim_query(wire, 1, "www.example", rows[i].type, PV_RD, false), NULL);
+        sim_run(20 * S);
+        assert_int_equal(q.calls, 1);
+        unsigned before = a->questions;
+        sim_exchange(&q, wire, sim_query(wire, 1, "www.example", rows[i].type, PV_RD, false), NULL);
+        sim_run(20 * S);
+        assert_true(a->questions > before);
+    }
+}
+
+static void denied(void **state)
+{
+    (void)state;
+    a->answer.deed = SIM_DENIES;
+    sim_start(a, NULL);
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_int_equal(q.rcode, PV_NXDOMAIN);
+    sim_run(59 * S);
+    q = sim_answer_to("www.example");
+    assert_int_equal(q.rcode, PV_NXDOMAIN);
+    assert_int_equal(q.ttl, 1); /* the SOA's MINIMUM is 60 */
+    sim_run(1 * S);
+    sim_answer_to("www.example");
+    assert_int_equal(a->questions, 2);
+}
+
+/* Without a cache there is a TTL all the same. */
+static void no_cache(void **state)
+{
+    (void)state;
+    struct privy_upstreams *set = sim_set(NULL);
+    sim_add(set, a, NULL, NULL);
+    sim.set = set;
+    assert_int_equal(pv_resolver_new(sim.loop, set, NULL, &sim.options, &sim.resolver, NULL),
+                     PRIVY_OK);
+    for (unsigned i = 1; i <= 2; i++) {
+        struct sim_asker q = sim_answer_to("www.example");
+        assert_answered(q, "a");
+        assert_int_equal(q.ttl, 300);
+        assert_int_equal(a->questions, i);
+    }
+    fails(a);
+    assert_int_equal(sim_answer_to("www.example").rcode, PV_SERVFAIL);
+    a->opening = SIM_REFUSES;
+    sim_close_all(a);
+    assert_failed(sim_answer_to("www.example"), PRIVY_EUNREACHABLE);
+}
+
+/* [X2] */
+static void ad_only_from_the_trusted(void **state)
+{
+    (void)state;
+    static const struct {
+        bool trust, plain;
+        uint16_t flags;
+        bool dnssec_ok, ad;
+    } rows[] = {
+        {false, false, PV_AD, false, false}, {true, false, PV_AD, false, true},
+        {true, false, 0, true, true},        {true, false, 0, false, false},
+        {true, true, PV_AD, true, false},
+    };
+    uint8_t wire[512];
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        sim_end(state);
+        begin(state);
+        sim.pool.pool_options.trust_ad = rows[i].trust;
+        a->datagram = rows[i].plain;
+        a->answer.ad = true;
+        sim_start(a, NULL);
+        for (unsigned k = 0; k < 2; k++) { /* from the upstream, from the cache */
+            struct sim_asker q = {0};
+            sim_exchange(
+                &q, wire,
+                sim_query(wire, 1, "www.example", PV_T_A, PV_RD | rows[i].flags, rows[i].dnssec_ok),
+                NULL);
+            sim_run(1 * S);
+            assert_int_equal(q.facts.cached, k);
+            assert_int_equal((q.flags & PV_AD) != 0, rows[i].ad);
+        }
+        assert_true(pv_get16(a->log[0].bytes + 2) & PV_AD); /* always asked for */
+    }
+}
+
+/* ---- failures [C10] ---- */
+
+static void outage_is_kept_for_a_second(void **state)
+{
+    (void)state;
+    a->opening = SIM_REFUSES;
+    sim_start(a, NULL);
+    for (unsigned i = 0; i < 4; i++) { /* it does not grow */
+        assert_failed(sim_answer_to("www.example"), PRIVY_EUNREACHABLE);
+        struct sim_asker q = sim_answer_to("www.example");
+        assert_int_equal(q.status, PRIVY_OK);
+        assert_int_equal(q.rcode, PV_SERVFAIL);
+        assert_true(q.facts.failure && q.facts.cached);
+        assert_took(q, 0, 1 * MS);
+        sim_run(1010 * MS);
+    }
+}
+
+static void servfail_is_kept_and_doubles(void **state)
+{
+    (void)state;
+    static const unsigned seconds[] = {5, 10, 20, 40, 60, 60};
+    sim_start(a, NULL);
+    fails(a);
+    for (unsigned i = 0; i < 6; i++) {
+        struct sim_asker q = sim_answer_to("www.example");
+        assert_string_equal(q.upstream, "a");
+        assert_int_equal(a->questions, i + 1);
+        sim.now = (sim.now / S + seconds[i]) * S - 1 * MS;
+        q = sim_answer_to("www.example");
+        assert_true(q.facts.failure);
+        assert_int_equal(a->questions, i + 1);
+        sim_run(1 * MS);
+    }
+    a->answer.deed = SIM_ANSWERS;
+    a->answer.ttl = 1;
+    a->answer.rcode = 0;
+    assert_answered(sim_answer_to("www.example"), "a");
+    privy_cache_flush(sim.cache);
+    fails(a);
+    sim_answer_to("www.example");
+    sim_run(5 * S);
+    assert_false(sim_answer_to("www.example").facts.cached); /* from 5 s on again */
+}
+
+/* Where nothing stale may be given, an old answer does not keep a failure out. */
+static void failures_without_stale(void **state)
+{
+    (void)state;
+    sim.cache_options.stale = 0;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(301 * S);
+    fails(a);
+    for (unsigned i = 0; i < 5; i++)
+        assert_int_equal(sim_answer_to("www.example").rcode, PV_SERVFAIL);
+    assert_int_equal(a->questions, 2);
+    a->opening = SIM_REFUSES;
+    sim_close_all(a);
+    sim_run(10 * S);
+    assert_failed(sim_answer_to("www.example"), PRIVY_EUNREACHABLE);
+    assert_true(sim_answer_to("www.example").facts.failure);
+}
+
+/* ---- stale [C13, C14] ---- */
+
+static void stale_after_1800_ms(void **state)
+{
+    (void)state;
+    a->answer.ad = true;
+    sim.pool.pool_options.trust_ad = true;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(301 * S);
+    a->answer.us = 3 * S;
+    uint8_t wire[512];
+    struct sim_asker q = {0};
+    sim_exchange(&q, wire, sim_query(wire, 1, "www.example", PV_T_A, PV_RD | PV_AD, false), NULL);
+    sim_run(1790 * MS);
+    assert_int_equal(q.calls, 0);
+    sim_run(20 * MS);
+    assert_int_equal(q.calls, 1);
+    assert_int_equal(q.rcode, 0);
+    assert_true(q.facts.stale && q.facts.cached);
+    assert_int_equal(q.flags & PV_AD, 0);
+    assert_int_equal(pv_get32(q.wire + q.length - 10), 30); /* the record's TTL */
+    assert_int_equal(privy_resolver_pending(sim.resolver), 0);
+    sim_run(1500 * MS); /* the refresh went on */
+    struct sim_asker next = sim_answer_to("www.example");
+    assert_false(next.facts.stale);
+    assert_true(next.facts.cached);
+    assert_int_equal(stats().stale, 1);
+}
+
+static void fresh_before_that(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(301 * S);
+    a->answer.us = 400 * MS;
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "a");
+    assert_false(q.facts.stale);
+}
+
+static void stale_at_once_when_all_are_down(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_answer_to("denied.example");
+    a->opening = SIM_REFUSES;
+    sim_close_all(a);
+    sim_answer_to("down.example");
+    sim_run(301 * S);
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_true(q.facts.stale);
+    assert_took(q, 0, 300 * MS); /* one trial may be under way */
+    sim_run(31 * S);
+    q = sim_answer_to("www.example");
+    assert_true(q.facts.stale);
+    assert_took(q, 0, 2 * MS);
+}
+
+/* Held for 30 s: given at once, and not asked for. */
+static void stale_is_held(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(301 * S);
+    a->answer.deed = SIM_SILENT;
+    assert_true(sim_answer_to("www.example").facts.stale);
+    sim_run(5 * S);
+    unsigned before = sim_asked(a, "www.example.");
+    for (unsigned i = 0; i < 20; i++) {
+        struct sim_asker q = sim_answer_to("www.example");
+        assert_true(q.facts.stale);
+        assert_took(q, 0, 2 * MS);
+        sim_run(1 * S);
+    }
+    assert_int_equal(sim_asked(a, "www.example."), before);
+    sim_run(11 * S);
+    sim_answer_to("www.example");
+    assert_true(sim_asked(a, "www.example.") > before);
+}
+
+static void hold_ends_with_the_outage(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    a->opening = SIM_REFUSES;
+    sim_close_all(a);
+    sim_run(301 * S);
+    assert_true(sim_answer_to("www.example").facts.stale);
+    sim_run(2 * S);
+    a->opening = SIM_OPENS;
+    assert_answered(sim_answer_to("other.example"), "a");
+    assert_false(sim_answer_to("www.example").facts.stale);
+}
+
+/* SERVFAIL is a failed refresh [RFC 8767 §4]. */
+static void stale_rather_than_servfail(void **state)
+{
+    (void)state;
+    sim_start(a, b, NULL);
+    sim_answer_to("www.example");
+    sim_run(301 * S);
+    fails(a);
+    fails(b);
+    for (unsigned i = 0; i < 3; i++) {
+        struct sim_asker q = sim_answer_to("www.example");
+        assert_int_equal(q.rcode, 0);
+        assert_true(q.facts.stale);
+        sim_run(1 * S);
+    }
+    assert_int_equal(sim_asked(a, "www.example."), 2);
+    b->answer.deed = SIM_DENIES; /* final: replaces what was positive */
+    b->answer.ttl = 60;
+    sim_run(31 * S);
+    assert_int_equal(sim_answer_to("www.example").rcode, PV_NXDOMAIN);
+    assert_true(sim_answer_to("www.example").facts.cached);
+}
+
+static void stale_denial(void **state)
+{
+    (void)state;
+    a->answer.deed = SIM_DENIES;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(100 * S);
+    a->answer.deed = SIM_SILENT;
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_int_equal(q.rcode, PV_NXDOMAIN);
+    assert_true(q.facts.stale);
+}
+
+static void too_old_to_be_stale(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(86400 * S + 301 * S);
+    a->opening = SIM_REFUSES;
+    assert_failed(sim_answer_to("www.example"), PRIVY_EUNREACHABLE);
+}
+
+/* Who joins a refresh that goes on for nobody waits for his own deadline, not for its end. */
+static void joining_a_refresh(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0}, late = {0};
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(301 * S);
+    a->answer.deed = SIM_SILENT;
+    sim_ask(&q, "www.example");
+    sim_run(4 * S);
+    assert_true(q.facts.stale);
+    privy_cache_flush(sim.cache);
+    sim_ask(&late, "www.example");
+    sim_run(600 * MS); /* the refresh's time is up */
+    assert_int_equal(late.calls, 0);
+    a->answer.deed = SIM_ANSWERS;
+    sim_run(20 * S);
+    assert_int_equal(late.calls, 1);
+    assert_took(late, 500 * MS, 4502 * MS);
+}
+
+/* ---- prefetch [C15] ---- */
+
+static enum privy_status try_now(const char *name, uint32_t *ret_ttl)
+{
+    uint8_t wire[512], reply[512];
+    size_t length = sim_query(wire, 77, name, PV_T_A, PV_RD, false), written = 0;
+    struct privy_facts facts = {0};
+    enum privy_status status =
+        privy_try(sim.resolver, wire, length, reply, sizeof reply, &written, &facts);
+    if (status != PRIVY_OK)
+        return status;
+    assert_int_equal(pv_get16(reply), 77);
+    *ret_ttl = pv_get32(reply + written - 10);
+    return status;
+}
+
+static void now_or_never(void **state)
+{
+    (void)state;
+    uint32_t ttl;
+    sim_start(a, NULL);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_EMISS);
+    sim_answer_to("www.example");
+    sim_run(100 * S);
+    assert_int_equal(try_now("WWW.example", &ttl), PRIVY_OK);
+    assert_int_equal(ttl, 200);
+    sim_run(201 * S);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_EMISS);
+    assert_int_equal(a->questions, 1);
+}
+
+static void prefetched_once(void **state)
+{
+    (void)state;
+    uint32_t ttl;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(269 * S);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    sim_run(1 * S);
+    assert_int_equal(a->questions, 1);
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    assert_int_equal(ttl, 30);
+    sim_run(1 * S);
+    assert_int_equal(a->questions, 2);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    assert_true(ttl >= 299);
+}
+
+static void prefetched_by_privy_query_too(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(275 * S);
+    assert_true(sim_answer_to("www.example").facts.cached);
+    sim_run(1 * S);
+    assert_int_equal(a->questions, 2);
+}
+
+static void short_lives_are_not_prefetched(void **state)
+{
+    (void)state;
+    uint32_t ttl;
+    a->answer.ttl = 59;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(57 * S);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    sim_run(1 * S);
+    assert_int_equal(a->questions, 1);
+}
+
+static void failed_prefetch_is_silent(void **state)
+{
+    (void)state;
+    uint32_t ttl;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(280 * S);
+    fails(a);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    sim_run(1 * S);
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    sim_run(25 * S);
+    a->answer = b->answer;
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "a"); /* not held as stale for that */
+    assert_false(q.facts.stale);
+}
+
+/* Expired while it is prefetched: who asks then has the stale answer to fall back on, and his own
+ * time. */
+static void joining_a_prefetch(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    uint32_t ttl;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(299 * S);
+    a->answer.deed = SIM_SILENT;
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    sim_run(1100 * MS);
+    sim_ask(&q, "www.example");
+    sim_run(20 * S);
+    assert_int_equal(q.calls, 1);
+    assert_true(q.facts.stale);
+    assert_took(q, 1700 * MS, 1900 * MS);
+}
+
+static void joining_a_prefetch_without_stale(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    uint32_t ttl;
+    sim.cache_options.stale = 0;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(299 * S);
+    a->answer.deed = SIM_SILENT;
+    assert_int_equal(try_now("www.example", &ttl), PRIVY_OK);
+    sim_run(1100 * MS);
+    sim_ask(&q, "www.example");
+    sim_run(20 * S);
+    assert_failed(q, PRIVY_ETIMEOUT);
+    assert_took(q, 4490 * MS, 4502 * MS);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, begin, sim_end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(ages_and_expires),
+        T(ages_in_sleep),
+        T(ttl_0),
+        T(what_is_never_kept),
+        T(denied),
+        T(no_cache),
+        T(ad_only_from_the_trusted),
+        T(outage_is_kept_for_a_second),
+        T(servfail_is_kept_and_doubles),
+        T(failures_without_stale),
+        T(stale_after_1800_ms),
+        T(fresh_before_that),
+        T(stale_at_once_when_all_are_down),
+        T(stale_is_held),
+        T(hold_ends_with_the_outage),
+        T(stale_rather_than_servfail),
+        T(stale_denial),
+        T(too_old_to_be_stale),
+        T(joining_a_refresh),
+        T(now_or_never),
+        T(prefetched_once),
+        T(prefetched_by_privy_query_too),
+        T(short_lives_are_not_prefetched),
+        T(failed_prefetch_is_silent),
+        T(joining_a_prefetch),
+        T(joining_a_prefetch_without_stale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
