@@ -169,6 +169,18 @@ void pv_bootstrap_lookup(struct pv_bootstrap *b, struct pv_endpoint *e)
                     &l->families[i].query);
 }
 
+void pv_bootstrap_set_upstreams(struct pv_bootstrap *b, struct privy_upstreams *set)
+{
+    if (b && set)
+        privy_resolver_set_upstreams(b->resolver, set);
+}
+
+void pv_bootstrap_network_changed(struct pv_bootstrap *b)
+{
+    if (b)
+        privy_network_changed(b->resolver);
+}
+
 void pv_bootstrap_forget(struct pv_bootstrap *b, const struct pv_endpoint *e)
 {
     struct lookup *l = b ? find(b, e) : NULL;

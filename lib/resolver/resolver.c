@@ -136,6 +136,7 @@ enum privy_status privy_resolver_set_upstreams(struct privy_resolver *r,
     privy_upstreams_ref(set);
     privy_upstreams_unref(r->set);
     r->set = set;
+    pv_bootstrap_set_upstreams(r->bootstrap, set->bootstrap);
     return PRIVY_OK;
 }
 
@@ -226,6 +227,7 @@ void privy_network_changed(struct privy_resolver *r)
     atomic_store(&r->set->recovered, pv_age_now(r->loop));
     pv_list_each (it, &r->endpoints)
         pv_endpoint_network_changed(ENDPOINT(it));
+    pv_bootstrap_network_changed(r->bootstrap);
 }
 
 unsigned privy_resolver_pending(const struct privy_resolver *r)
