@@ -126,22 +126,36 @@ static bool may_open(const struct pv_endpoint *e, enum pv_kind kind)
     return !pv_health_is_down(e->upstream) && count(e, PV_CONN_READY) < e->max_conns;
 }
 
-/* The connection for this attempt: the first that is not crowded, else the least crowded. One that
- * wants a fresh one takes any, where none can be had. */
-static struct pv_conn *pick(const struct pv_endpoint *e, const struct pv_attempt *a)
+static bool is_crowded(const struct pv_conn *c)
+{
+    return c->in_flight >= PV_CONN_CROWDED;
+}
+
+/* Rather one that has answered since it was last doubted, rather one that is not crowded. */
+static bool better(const struct pv_conn *a, const struct pv_conn *b)
+{
+    if (a->probed != b->probed)
+        return !a->probed;
+    return is_crowded(b) && a->in_flight < b->in_flight;
+}
+
+static struct pv_conn *pick_since(const struct pv_endpoint *e, enum pv_kind kind, uint64_t opened)
 {
     struct pv_conn *best = NULL;
-    bool fresh = a->fresh && may_open(e, a->kind);
     pv_list_each (it, &e->conns) {
         struct pv_conn *c = CONN(it);
-        if (c->kind != a->kind || !pv_conn_takes(c) || (fresh && c->opened < a->begun))
-            continue;
-        if (c->in_flight < PV_CONN_CROWDED)
-            return c;
-        if (!best || c->in_flight < best->in_flight)
+        if (c->kind == kind && c->opened >= opened && pv_conn_takes(c) &&
+            (!best || better(c, best)))
             best = c;
     }
     return best;
+}
+
+/* The connection for this attempt. One that wants a fresh one takes any where none can be had. */
+static struct pv_conn *pick(const struct pv_endpoint *e, const struct pv_attempt *a)
+{
+    struct pv_conn *c = pick_since(e, a->kind, a->fresh ? a->begun : 0);
+    return c || !a->fresh || may_open(e, a->kind) ? c : pick_since(e, a->kind, 0);
 }
 
 static void fail_waiting(struct pv_endpoint *e, enum pv_kind kind, enum pv_outcome outcome,
@@ -183,7 +197,7 @@ void pv_endpoint_pump(struct pv_endpoint *e)
     pv_list_each_safe (it, &e->waiting) {
         struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
         struct pv_conn *c = pick(e, a);
-        if (!c || c->in_flight >= PV_CONN_CROWDED)
+        if (!c || is_crowded(c))
             wanted[a->kind] = true;
         if (!c)
             continue;
