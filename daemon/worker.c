@@ -45,6 +45,18 @@ void change_unref(struct change *c)
     free(c);
 }
 
+/* libevent's usual clock is some milliseconds coarse: timers of one would spin until it moves. */
+static struct event_base *precise_base(void)
+{
+    struct event_config *how = event_config_new();
+    if (!how)
+        return NULL;
+    event_config_set_flag(how, EVENT_BASE_FLAG_PRECISE_TIMER);
+    struct event_base *base = event_base_new_with_config(how);
+    event_config_free(how);
+    return base;
+}
+
 /* ---- resolvers ---- */
 
 static void free_resolvers(struct privy_resolver **resolvers, size_t count)
@@ -268,7 +280,7 @@ static void take_down(struct worker *w)
 
 static bool build(struct worker *w, struct policy *policy, struct privy_error *reterr)
 {
-    w->base = event_base_new();
+    w->base = precise_base();
     if (!w->base)
         return false;
     event_assign(&w->stop_timer, w->base, -1, 0, on_stop_timer, w);

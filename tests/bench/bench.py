@@ -55,8 +55,9 @@ def wakeups(pid):
 def answers(port):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.settimeout(0.05)
-        s.sendto(QUERY, ("127.0.0.1", port))
+        s.connect(("127.0.0.1", port))  # so that nobody listening yet is told at once
         try:
+            s.send(QUERY)
             return bool(s.recv(4096))
         except OSError:
             return False
