@@ -53,7 +53,9 @@ class Daemon:
         self.address, self.port = address, port
         self.file = self.dir / "privydns.yaml"
         self.arguments = [str(a) for a in arguments]
-        self.env = {**os.environ, **(env or {})}
+        self.env = {name: value for name, value in os.environ.items()
+                    if not name.startswith("PRIVYDNS_")}
+        self.env.update(env or {})
         if config is not None:
             self.write(config)
             self.arguments = ["-c", str(self.file), *self.arguments]
@@ -73,7 +75,8 @@ class Daemon:
 
     def answers_locally(self):
         try:
-            return self.ask("localhost", timeout=0.2).rcode() == dns.rcode.NOERROR
+            rcode = self.ask("localhost", timeout=0.2).rcode()
+            return rcode in (dns.rcode.NOERROR, dns.rcode.REFUSED)  # as `allow` says
         except (dns.exception.Timeout, OSError):
             return False
 
@@ -240,7 +243,7 @@ class SystemTest(unittest.TestCase):
     def upstream(cls, server_or_address, name=NAME, **more):
         """A configuration entry for a DoT upstream."""
         address = getattr(server_or_address, "address", server_or_address)
-        return {"url": f"tls://{address}#{name}", "ca_file": str(cls.ca.crt), **more}
+        return {"url": f"tls://{address}" + (f"#{name}" if name else ""), "ca_file": str(cls.ca.crt), **more}
 
     @classmethod
     def config(cls, *upstreams, strategy="ordered", level="debug", **more):
@@ -285,6 +288,15 @@ def mount(*argv):
 def bind(source, target):
     """The file or directory target shows source, in this test file's namespace only."""
     mount("--bind", source, os.path.realpath(target))
+
+
+def trust(test, ca):
+    """The system's certificate authorities are this one, in this test."""
+    certs = test.path("certs")
+    shutil.copy(ca.crt, certs / "ca.pem")
+    run("openssl", "rehash", certs)
+    bind(certs, "/etc/ssl/certs")
+    test.addCleanup(run, "umount", "/etc/ssl/certs")
 
 
 def private_dev(directory):

@@ -330,7 +330,7 @@ class Dnsdist(Server):
 
     def __init__(self, directory, address, port, tls, backend, extra=""):
         super().__init__(directory, address, port, tls)
-        lines = ["setLocal('127.0.0.1:0')", "setSecurityPollSuffix('')", "setACL({'0.0.0.0/0', '::/0'})"]
+        lines = [f"setLocal('127.0.0.1:{free_port()}')", "setSecurityPollSuffix('')", "setACL({'0.0.0.0/0', '::/0'})"]
         lines += [f"newServer({{address='{bracketed(backend.address, backend.port)}', "
                   "healthCheckMode='up', sockets=4})",
                   f"addTLSLocal('{bracketed(address, port)}', '{tls.crt}', '{tls.key}', "

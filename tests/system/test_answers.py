@@ -22,7 +22,7 @@ class Answers:
     def dig(self, *question, tool="dig"):
         done = run(tool, "@127.0.0.1", "+short", *question)
         self.assertEqual(done.returncode, 0, done)
-        return sorted(done.stdout.split("\n"))[1:]
+        return sorted(line for line in done.stdout.splitlines() if line and not line.startswith(";;"))
 
     def test_types_by_dig_and_kdig(self):
         for question, expected in (
@@ -90,7 +90,7 @@ class Answers:
             found = run("getent", "ahosts", "www.example")
             self.assertEqual({line.split()[0] for line in found.stdout.splitlines()},
                              {"192.0.2.10", "2001:db8::10"})
-            self.assertIn("192.0.2.10", run("getent", "ahostsv4", "alias1.example").stdout)
+            self.assertIn("192.0.2.10", run("getent", "ahosts", "alias1.example").stdout)
             self.assertEqual(run("getent", "ahosts", "nothing.example").returncode, 2)
         finally:
             run("umount", "/etc/nsswitch.conf")

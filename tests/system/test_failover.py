@@ -110,7 +110,7 @@ class ServersOpinions(SystemTest):
             for query in talk.queries():
                 reply = talk.reply(query)
                 reply[3] = reply[3] & 0xf0 | rcode
-                reply[6:8] = b"\0\0"
+                reply[6:12] = bytes(6)  # no records
                 talk.frame(reply[:12 + question_length(reply)])
         bad = self.begin(Peer("127.0.0.2", self.certificate, refuse))
         good = self.begin(Peer("127.0.0.3", self.certificate, honest))
@@ -136,7 +136,7 @@ class ServersOpinions(SystemTest):
             for query in talk.queries():
                 reply = talk.reply(query)
                 reply[3] = reply[3] & 0xf0 | dns.rcode.REFUSED
-                reply[6:8] = b"\0\0"
+                reply[6:12] = bytes(6)  # no records
                 talk.frame(reply[:12 + question_length(reply)])
         filtering = self.begin(Peer("127.0.0.2", self.certificate, refuse))
         other = self.begin(Peer("127.0.0.3", self.certificate, honest))

@@ -9,7 +9,7 @@ import time
 import dns.message
 import dns.rcode
 
-from harness import (NAME, PRIVYDNSD, Daemon, Load, SystemTest, ede, run, servers, texts,
+from harness import (NAME, PRIVYDNSD, Daemon, Load, SystemTest, ede, run, servers, texts, trust,
                      wait_until)
 from peer import Peer, honest
 
@@ -265,12 +265,9 @@ class Defaults(SystemTest):
     def test_upstream_flag(self):
         upstream = self.unbound()
         config = {**self.config("127.0.0.99")}
-        certs = self.path("certs")
-        run("cp", self.ca.crt, certs / "ca.pem")
-        run("openssl", "rehash", certs)
+        trust(self, self.ca)
         daemon = self.begin(Daemon(self.path("privydnsd"), config, "-u",
-                                   f"tls://{upstream.address}#{NAME}",
-                                   env={"SSL_CERT_DIR": str(certs)}))
+                                   f"tls://{upstream.address}#{NAME}"))
         self.assert_answers(daemon)
 
     def test_fault_without_edns_has_no_error_option(self):

@@ -56,8 +56,10 @@ class RealSyslog(SystemTest):
         self.assertEqual(self.lines("private"), [], "a name that was looked up is in the log")
 
     def test_debug_has_retries_and_cache_hits_but_no_names(self):
-        second = self.unbound("127.0.0.3")
-        daemon = self.daemon("127.0.0.2", second, log={"target": "syslog", "level": "debug"})
+        first, second = self.unbound("127.0.0.2"), self.unbound("127.0.0.3")
+        daemon = self.daemon(first, second, log={"target": "syslog", "level": "debug"})
+        self.wait_line("127.0.0.2: connection opening -> ready")
+        first.stop()
         for _ in range(2):
             self.assert_answers(daemon, "private.wild.example", ["192.0.2.99"])
         self.wait_line(r"\.debug .*(?i:cache).*hit|\.debug .*(?i:hit)")

@@ -52,7 +52,7 @@ class WrongCertificates(SystemTest):
 
     def test_said_once_per_change(self):
         peer = self.begin(Peer("127.0.0.2", self.ca.expired("old2", [NAME]), honest))
-        daemon = self.daemon(self.upstream(peer, **{"name": "badserver"}), level="notice",
+        daemon = self.daemon({**self.upstream(peer), "name": "badserver"}, level="notice",
                              query={"deadline": "1s"})
         for i in range(3):
             daemon.ask(f"o{i}.example")
@@ -128,12 +128,14 @@ class Resumption(SystemTest):
             "setTCPRecvTimeout(1)\nwebserver('127.0.0.1:8083')\n"
             "setWebserverConfig({password='x', apiKey='x', statsRequireAuthentication=false})"))
         daemon = self.daemon(upstream)
-        self.ROUNDS = 4  # dnsdist's shortest idle time is a second
+        # dnsdist's shortest idle time is a second. It gives two tickets with a full handshake and none
+        # with a resumed one; each is used once, so two of three resume.
+        self.ROUNDS = 3
         self.reconnect(daemon, "d", lambda _: wait_until(lambda: not connections(upstream), 5))
         metrics = http_get("127.0.0.1", 8083, "/metrics")
         resumed = [line for line in metrics.splitlines()
                    if line.startswith("dnsdist_frontend_tlsresumptions")]
-        self.assertEqual(float(resumed[0].split()[-1]), self.ROUNDS, resumed)
+        self.assertEqual(float(resumed[0].split()[-1]), 2, resumed)
 
     def test_a_pin_holds_on_a_resumed_session_too(self):
         """A reload with another pin does not use the old tickets."""
