@@ -119,9 +119,8 @@ void pv_conn_lost(struct pv_conn *c, enum pv_outcome outcome, const char *reason
     struct pv_endpoint *e = c->endpoint;
     char why[100]; /* reason may live in what close() frees */
     snprintf(why, sizeof why, "%s", reason);
-    enum pv_outcome of_attempts = outcome;
-    if (outcome == PV_DIED_FRESH && c->answered)
-        of_attempts = PV_DIED_IDLE;
+    if (outcome == PV_DIED_FRESH && (c->answered || c->in_flight == 0))
+        outcome = PV_DIED_IDLE;
     struct pv_list carried;
     pv_list_init(&carried);
     pv_list_splice(&carried, &c->attempts);
@@ -132,7 +131,7 @@ void pv_conn_lost(struct pv_conn *c, enum pv_outcome outcome, const char *reason
         if (a == c->probe)
             pv_list_remove(&a->link);
         else
-            pv_attempt_end(a, of_attempts, why);
+            pv_attempt_end(a, outcome, why);
     }
     shut(c);
     pv_endpoint_conn_gone(e, c, outcome, why);
@@ -206,9 +205,10 @@ static void clock_ready(struct pv_conn *c)
     }
     /* All it carries was sent before the last sign of life: is it slow, or did the path break in
      * the middle of a burst? */
-    if (!a && !c->probed && now >= c->progress + limit)
+    bool quiet = !a && now >= c->progress + limit;
+    if (quiet && !c->probed)
         pv_conn_probe(c);
-    uint64_t since = a ? a->sent : c->probed ? now : c->progress;
+    uint64_t since = a ? a->sent : quiet ? now : c->progress;
     pv_timer_set(loop_of(c), &c->clock, since + limit, clock_fired);
 }
 
@@ -305,17 +305,29 @@ void pv_conn_send(struct pv_conn *c, struct pv_attempt *a)
         a->events->on_sent(a);
 }
 
+/* It may be over when this returns: the handler may want another connection instead. */
+static void drop_probe(struct pv_conn *c)
+{
+    struct pv_attempt *probe = c->probe;
+    c->probe = NULL;
+    if (!probe)
+        return;
+    pv_attempt_drop(probe, false);
+    free(probe);
+}
+
 void pv_conn_progress(struct pv_conn *c)
 {
+    bool silent = c->overdue > 0;
     c->progress = pv_now(loop_of(c));
     c->last_used = pv_age_now(loop_of(c));
     c->overdue = 0;
-    if (c->state == PV_CONN_DRAINING)
-        clock_draining(c);
-    if (c->state != PV_CONN_SUSPECT)
-        return;
-    become(c, PV_CONN_READY);
-    clock_ready(c);
+    if (c->state == PV_CONN_SUSPECT)
+        become(c, PV_CONN_READY);
+    if (c->probe && c->probe->outcome == PV_PENDING)
+        drop_probe(c); /* there is no need for its answer any more */
+    if (silent && c->state != PV_CONN_CLOSED)
+        pv_timer_set(loop_of(c), &c->clock, c->progress, clock_fired);
 }
 
 void pv_conn_forget(struct pv_conn *c, struct pv_attempt *a, bool answered)
@@ -347,6 +359,8 @@ void pv_conn_ready(struct pv_conn *c, const struct pv_conn_facts *facts)
     if (facts->resumed)
         atomic_fetch_add(&h->handshakes_resumed, 1);
     become(c, PV_CONN_READY);
+    pv_debug("upstream %s: %s", c->endpoint->upstream->name,
+             facts->resumed ? "session resumed" : "new session");
     pv_timer_set(loop_of(c), &c->clock, pv_now(loop_of(c)) + (uint64_t)c->idle_ms * 1000,
                  clock_fired);
     pv_endpoint_conn_ready(c->endpoint, c);
@@ -356,14 +370,9 @@ void pv_conn_drain(struct pv_conn *c)
 {
     if (c->state != PV_CONN_READY && c->state != PV_CONN_SUSPECT)
         return;
-    struct pv_attempt *probe = c->probe;
     bool silent = c->state == PV_CONN_SUSPECT;
     become(c, PV_CONN_DRAINING);
-    c->probe = NULL; /* first: the handler may say again that it drains */
-    if (probe) {
-        pv_attempt_drop(probe, false);
-        free(probe);
-    }
+    drop_probe(c);
     if (c->state == PV_CONN_CLOSED)
         return;
     if (c->in_flight == 0)

@@ -73,17 +73,18 @@ static struct pv_conn *find(const struct pv_endpoint *e, enum pv_kind kind,
     return NULL;
 }
 
-static unsigned count(const struct pv_endpoint *e, enum pv_conn_state state)
+/* Limits are for each kind: a stream is no help to who waits for a datagram socket. */
+static unsigned count(const struct pv_endpoint *e, enum pv_kind kind, enum pv_conn_state state)
 {
     unsigned n = 0;
     pv_list_each (it, &e->conns)
-        n += CONN(it)->state == state;
+        n += CONN(it)->kind == kind && CONN(it)->state == state;
     return n;
 }
 
-bool pv_endpoint_has_ready(const struct pv_endpoint *e, enum pv_kind kind)
+bool pv_endpoint_has_ready(const struct pv_endpoint *e)
 {
-    return find(e, kind, PV_CONN_READY) != NULL;
+    return find(e, first_kind(e), PV_CONN_READY) != NULL;
 }
 
 static bool has_addresses(const struct pv_endpoint *e)
@@ -123,7 +124,7 @@ static bool may_open(const struct pv_endpoint *e, enum pv_kind kind)
 {
     if (find(e, kind, PV_CONN_OPENING))
         return true;
-    return !pv_health_is_down(e->upstream) && count(e, PV_CONN_READY) < e->max_conns;
+    return !pv_health_is_down(e->upstream) && count(e, kind, PV_CONN_READY) < e->max_conns;
 }
 
 static bool is_crowded(const struct pv_conn *c)
@@ -180,7 +181,7 @@ static void open_one(struct pv_endpoint *e, enum pv_kind kind)
             fail_waiting(e, kind, PV_UNREACHABLE, reason);
         return;
     }
-    if (count(e, PV_CONN_READY) + count(e, PV_CONN_OPENING) >= e->max_conns)
+    if (count(e, kind, PV_CONN_READY) + count(e, kind, PV_CONN_OPENING) >= e->max_conns)
         return;
     if (!pv_conn_open(e, kind, false))
         fail_waiting(e, kind, PV_NO_ROOM, "no memory for a connection");
@@ -243,7 +244,7 @@ void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
     struct pv_conn *ready = find(e, kind, PV_CONN_READY);
     if (!ready && !addresses_at_hand(e))
         return;
-    if (count(e, PV_CONN_OPENING) >= (last_way_out ? TRIALS_MOST : 1))
+    if (count(e, kind, PV_CONN_OPENING) >= (last_way_out ? TRIALS_MOST : 1))
         return;
     if (!pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
         return;
@@ -292,8 +293,8 @@ static bool blames_upstream(const struct pv_endpoint *e, const struct pv_conn *c
     case PV_GOOD:
     case PV_NO_ROOM:
         return false;
-    case PV_DIED_FRESH:
-        return !c->answered;
+    case PV_DIED_IDLE:
+        return false;
     case PV_TIMED_OUT:
         return !heard_since(e, c->overdue);
     case PV_UNREACHABLE:

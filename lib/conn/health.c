@@ -194,6 +194,5 @@ uint64_t pv_health_hedge_after(const struct pv_upstream *up)
 
 uint64_t pv_health_suspect_after(const struct pv_upstream *up)
 {
-    uint64_t us = 3ULL * LOAD(up->health.srtt_us);
-    return us > 500000 ? us : 500000;
+    return clamp(3ULL * LOAD(up->health.srtt_us), 500000, 1500000);
 }

@@ -38,6 +38,7 @@ uint64_t pv_health_try_timeout(
     const struct pv_upstream *); /* SRTT + 4 RTTVAR in [500 ms, 2 s]; 1 s */
 uint64_t pv_health_hedge_after(
     const struct pv_upstream *); /* max(150 ms, 2 SRTT), at most 600 ms */
-uint64_t pv_health_suspect_after(const struct pv_upstream *); /* max(500 ms, 3 SRTT) */
+/* max(500 ms, 3 SRTT), at most 1.5 s: later there is no time left for another connection */
+uint64_t pv_health_suspect_after(const struct pv_upstream *);
 
 #endif

@@ -382,6 +382,21 @@ static void go_on(struct pv_query *q)
         park(q);
 }
 
+/* The fault is ours, and will still be there if the same is done again at once. */
+static void go_on_later(struct pv_query *q)
+{
+    struct privy_resolver *r = q->resolver;
+    struct pv_endpoint *e = NULL;
+    if (newest_pending(q)) {
+        arm(q);
+        return;
+    }
+    if (tries_left(q) && !q->standing)
+        e = pv_select(q, PV_SELECT_OTHER, q->class);
+    if (!e || !give_first(q, e))
+        pv_timer_set(r->loop, &q->step, pv_now(r->loop) + TRIAL_TICK_US, step_fired);
+}
+
 /* An answer, but another upstream of its class may have a better one. */
 static void stand(struct pv_query *q, struct pv_attempt *a)
 {
@@ -425,6 +440,9 @@ static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step ste
     case PV_STEP_NEXT_ALIKE:
         stand(q, a);
         break;
+    case PV_STEP_LATER:
+        go_on_later(q);
+        return;
     case PV_STEP_NEXT:
         break;
     }

@@ -97,8 +97,7 @@ static bool scored(const struct pv_query *q, const struct pv_endpoint *e, unsign
     if (flags & PV_SELECT_LIVE && standing != PV_STANDING_GOOD)
         return false;
     /* Down, but a trial has got through: its answer will tell. */
-    if (standing == PV_STANDING_DOWN &&
-        !(pv_endpoint_has_ready(e, PV_STREAM) || pv_endpoint_has_ready(e, PV_DATAGRAM)))
+    if (standing == PV_STANDING_DOWN && !pv_endpoint_has_ready(e))
         return false;
     *ret = (struct score){n, standing, strategy_order(q->resolver, q, e)};
     return true;

@@ -185,6 +185,23 @@ static void suspect_is_probed_and_heals(void **state)
     assert_int_equal(sim.downs, 0);
 }
 
+/* Another answer heals it; the probe's never comes, and nothing waits for it. */
+static void lost_probe(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->answer.us = 600 * MS;
+    a->probe.deed = SIM_SILENT;
+    sim_start(a, NULL);
+    sim_ask(&q, "www.example");
+    sim_run(1 * S);
+    assert_answered(q, "a");
+    assert_int_equal(a->probes, 1);
+    sim_run(32 * S);
+    assert_int_equal(sim_conns(a), 0);
+    assert_int_equal(pv_loop_next_due(sim.loop), UINT64_MAX);
+}
+
 static void suspect_dies_after_two_seconds(void **state)
 {
     (void)state;
@@ -541,6 +558,7 @@ int main(void)
         T(frozen),
         T(answers_only_probes),
         T(suspect_is_probed_and_heals),
+        T(lost_probe),
         T(suspect_dies_after_two_seconds),
         T(slow_name_at_a_healthy_sole_upstream),
         T(slow_datagrams),

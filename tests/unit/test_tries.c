@@ -513,6 +513,23 @@ static void no_memory_to_send(void **state)
     assert_int_equal(sim.downs, 0);
 }
 
+/* Nobody else to ask: again in a moment, not again and again. */
+static void no_memory_for_a_while(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->full = true;
+    sim_start(a, NULL);
+    sim_ask(&q, "www.example");
+    sim_run(1 * S);
+    assert_in_range(a->logged, 0, 0);
+    a->full = false;
+    sim_run(1 * S);
+    assert_answered(q, "a");
+    assert_took(q, 1010 * MS, 1300 * MS);
+    assert_int_equal(a->opened, 1);
+}
+
 /* More than a connection takes at once: the rest waits, no second handshake is needed. */
 static void room_runs_out(void **state)
 {
@@ -543,11 +560,23 @@ static int begin_datagrams(void **state)
     return failed;
 }
 
+static struct pv_conn *first_conn(enum pv_kind kind)
+{
+    struct pv_endpoint *e =
+        pv_container(pv_list_first(&sim.resolver->endpoints), struct pv_endpoint, link);
+    pv_list_each (it, &e->conns) {
+        if (pv_container(it, struct pv_conn, link)->kind == kind)
+            return pv_container(it, struct pv_conn, link);
+    }
+    return NULL;
+}
+
 static void cut_datagrams_go_over_a_stream(void **state)
 {
     (void)state;
     char name[32];
     a->answer.deed = SIM_CUT_DATAGRAM;
+    sim.options.limits.connections_per_upstream = 1; /* of each kind */
     sim_start(a, NULL);
     for (unsigned i = 0; i < 20; i++) {
         snprintf(name, sizeof name, "n%u.example", i);
@@ -558,6 +587,28 @@ static void cut_datagrams_go_over_a_stream(void **state)
     }
     assert_int_equal(a->questions, 40);
     assert_int_equal(a->opened, 2); /* a socket, a stream */
+    pv_conn_lost(first_conn(PV_DATAGRAM), PV_UNREACHABLE, "gone");
+    sim_run(1 * S);
+    assert_answered(sim_answer_to("www.example"), "a");
+}
+
+/* Down, with a stream that is still open: no use for a question that begins with a datagram. */
+static void down_with_a_stream(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->answer.deed = SIM_CUT_DATAGRAM;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    a->opening = SIM_REFUSES;
+    pv_conn_lost(first_conn(PV_DATAGRAM), PV_UNREACHABLE, "gone");
+    pv_health_bad(sim.set->members[0], sim.now, PV_UNREACHABLE, "gone");
+    sim_ask(&q, "other.example");
+    sim_run(1 * S);
+    assert_int_equal(q.calls, 0);
+    a->opening = SIM_OPENS;
+    sim_run(1 * S);
+    assert_answered(q, "a");
 }
 
 static void false_datagrams_are_ignored(void **state)
@@ -691,8 +742,10 @@ int main(void)
         T(replayed_once_only),
         T(died_fresh_goes_to_the_next),
         T(no_memory_to_send),
+        T(no_memory_for_a_while),
         T(room_runs_out),
         D(cut_datagrams_go_over_a_stream),
+        D(down_with_a_stream),
         D(false_datagrams_are_ignored),
         T(signed_messages_pass_unchanged),
         T(signed_messages_go_to_one_server),
