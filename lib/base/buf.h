@@ -141,7 +141,7 @@ static inline void pv_write32(struct pv_writer *w, uint32_t v)
 
 /* A queue of bytes: append at the end, consume from the front. Grows to `limit` and no further. */
 struct pv_buf {
-    uint8_t *bytes;   /* the allocation */
+    uint8_t *bytes;    /* the allocation */
     size_t begin, end; /* what is queued: bytes[begin..end) */
     size_t capacity, limit;
 };

@@ -10,7 +10,7 @@ struct pv_list {
     struct pv_list *prev, *next;
 };
 
-#define pv_container(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define pv_container(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 static inline void pv_list_init(struct pv_list *l)
 {

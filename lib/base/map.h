@@ -24,7 +24,8 @@ bool pv_map_init(struct pv_map *, size_t buckets); /* false: no memory */
 void pv_map_done(struct pv_map *);                 /* the members are the caller's */
 struct pv_map_node *pv_map_find(const struct pv_map *, uint64_t hash, pv_map_equal *equal,
                                 const void *key);
-/* node->hash must be set. Grows at load 1; where that fails for want of memory it only gets slower. */
+/* node->hash must be set. Grows at load 1; where that fails for want of memory it only gets slower.
+ */
 void pv_map_insert(struct pv_map *, struct pv_map_node *);
 void pv_map_remove(struct pv_map *, struct pv_map_node *);
 

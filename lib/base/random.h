@@ -7,7 +7,8 @@
 
 void pv_random(void *bytes, size_t length); /* libsodium; batched, per thread; thread-safe */
 uint32_t pv_random_below(uint32_t bound);   /* uniform in [0, bound), bound > 0 */
-/* For tests: from now on, on this thread, the numbers follow from the seed; 0 = real chance again. */
+/* For tests: from now on, on this thread, the numbers follow from the seed; 0 = real chance again.
+ */
 void pv_random_seed(uint64_t seed);
 
 #endif

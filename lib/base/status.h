@@ -11,9 +11,9 @@
  * release says it on the log and goes on: the machine's only resolver must not exit. Evaluates to
  * the condition, so that the caller can leave: if (PV_BUG_IF(...)) return; */
 #ifdef PV_TRAP_BUGS
-#    define PV_BUG_IF(cond) ((cond) ? (pv_bug(#cond, __FILE__, __LINE__), abort(), true) : false)
+#    define PV_BUG_IF(cond) ((cond) ? (pv_bug(#    cond, __FILE__, __LINE__), abort(), true) : false)
 #else
-#    define PV_BUG_IF(cond) ((cond) ? (pv_bug(#cond, __FILE__, __LINE__), true) : false)
+#    define PV_BUG_IF(cond) ((cond) ? (pv_bug(#    cond, __FILE__, __LINE__), true) : false)
 #endif
 void pv_bug(const char *what, const char *file, int line);
 
@@ -28,7 +28,8 @@ enum privy_status pv_error(struct privy_error *reterr, enum privy_status status,
  * above PRIVY_LOG_DEBUG. */
 void pv_log(enum privy_log_level level, const char *format, ...) PV_PRINTF(2, 3);
 bool pv_log_wants(enum privy_log_level level); /* cheap; ask before building a costly line */
-#define pv_debug(...) (pv_log_wants(PRIVY_LOG_DEBUG) ? pv_log(PRIVY_LOG_DEBUG, __VA_ARGS__) : (void)0)
+#define pv_debug(...)                                                                              \
+    (pv_log_wants(PRIVY_LOG_DEBUG) ? pv_log(PRIVY_LOG_DEBUG, __VA_ARGS__) : (void)0)
 
 /* Copy text of foreign origin so that it is safe on one log line: printable ASCII stays, backslash
  * and all else becomes \DDD. Always NUL-terminates; returns the length written. */

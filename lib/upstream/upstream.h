@@ -12,8 +12,16 @@ enum { PV_PROP_DNSSEC = 1, PV_PROP_FILTER = 2, PV_PROP_NOLOG = 4 };
 #define PV_PROP_CLASS (PV_PROP_DNSSEC | PV_PROP_FILTER)
 
 /* Results as counted in metrics. */
-enum pv_result { PV_RESULT_OK, PV_RESULT_TIMEOUT, PV_RESULT_NETWORK, PV_RESULT_TLS, PV_RESULT_HTTP,
-                 PV_RESULT_BAD_ANSWER, PV_RESULT_CANCELLED, PV_RESULTS };
+enum pv_result {
+    PV_RESULT_OK,
+    PV_RESULT_TIMEOUT,
+    PV_RESULT_NETWORK,
+    PV_RESULT_TLS,
+    PV_RESULT_HTTP,
+    PV_RESULT_BAD_ANSWER,
+    PV_RESULT_CANCELLED,
+    PV_RESULTS
+};
 
 /* What was learnt; every member atomic, written by conn/health only. */
 struct pv_health {
@@ -42,12 +50,12 @@ struct pv_upstream {
     unsigned properties;
     struct pv_addr *addresses; /* configured or literal; 0: to be looked up */
     unsigned address_count;
-    char **pins; /* NULL-ended; or NULL */
+    char **pins;    /* NULL-ended; or NULL */
     char *tls_name; /* the option, or the URL's fragment; NULL: neither is given */
     char *ca_file;
     char *client_cert, *client_key, *client_key_passphrase_file;
     bool tls13_only;
-    uint64_t files;    /* digest of what the named files were when it was added (size, time, inode) */
+    uint64_t files; /* digest of what the named files were when it was added (size, time, inode) */
     const void *proto; /* const struct pv_proto *, set by the set it is added to */
     void *shared;      /* the protocol's state per process (trust), made by its check() */
     void (*shared_free)(void *);

@@ -6,12 +6,12 @@
 #include "base/status.h"
 
 struct pv_url {
-    char scheme[16];    /* lower case */
-    char host[256];     /* a name (lower case, no trailing dot) or an address without brackets */
+    char scheme[16]; /* lower case */
+    char host[256];  /* a name (lower case, no trailing dot) or an address without brackets */
     bool is_address;
     struct pv_addr address; /* with port, when is_address */
-    uint16_t port;      /* 0: the scheme's default */
-    char path[512];     /* with the leading slash and any query or template; "" when none */
+    uint16_t port;          /* 0: the scheme's default */
+    char path[512];         /* with the leading slash and any query or template; "" when none */
     char fragment[256]; /* names the certificate: a name (lower case) or an address; "" when none */
 };
 /* PRIVY_EINVAL with a message that says what is wrong and what was expected ("did you mean

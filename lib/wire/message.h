@@ -8,19 +8,58 @@
 #define PV_MESSAGE_MAX 65535
 
 /* Bits of the 16-bit flags word at offset 2. */
-enum { PV_QR = 0x8000, PV_AA = 0x0400, PV_TC = 0x0200, PV_RD = 0x0100, PV_RA = 0x0080, PV_Z = 0x0040,
-       PV_AD = 0x0020, PV_CD = 0x0010 };
+enum {
+    PV_QR = 0x8000,
+    PV_AA = 0x0400,
+    PV_TC = 0x0200,
+    PV_RD = 0x0100,
+    PV_RA = 0x0080,
+    PV_Z = 0x0040,
+    PV_AD = 0x0020,
+    PV_CD = 0x0010
+};
 #define PV_OPCODE(flags) ((flags) >> 11 & 15)
 #define PV_RCODE(flags)  ((flags)&15)
 
-enum { PV_NOERROR = 0, PV_FORMERR = 1, PV_SERVFAIL = 2, PV_NXDOMAIN = 3, PV_NOTIMP = 4, PV_REFUSED = 5,
-       PV_NOTAUTH = 9, PV_BADVERS = 16 };
+enum {
+    PV_NOERROR = 0,
+    PV_FORMERR = 1,
+    PV_SERVFAIL = 2,
+    PV_NXDOMAIN = 3,
+    PV_NOTIMP = 4,
+    PV_REFUSED = 5,
+    PV_NOTAUTH = 9,
+    PV_BADVERS = 16
+};
 
-enum { PV_T_A = 1, PV_T_NS = 2, PV_T_CNAME = 5, PV_T_SOA = 6, PV_T_PTR = 12, PV_T_HINFO = 13,
-       PV_T_MX = 15, PV_T_TXT = 16, PV_T_SIG = 24, PV_T_AAAA = 28, PV_T_SRV = 33, PV_T_DNAME = 39,
-       PV_T_OPT = 41, PV_T_DS = 43, PV_T_RRSIG = 46, PV_T_NSEC = 47, PV_T_DNSKEY = 48, PV_T_SVCB = 64,
-       PV_T_HTTPS = 65, PV_T_NXNAME = 128, PV_T_TSIG = 250, PV_T_IXFR = 251, PV_T_AXFR = 252,
-       PV_T_MAILB = 253, PV_T_MAILA = 254, PV_T_ANY = 255 };
+enum {
+    PV_T_A = 1,
+    PV_T_NS = 2,
+    PV_T_CNAME = 5,
+    PV_T_SOA = 6,
+    PV_T_PTR = 12,
+    PV_T_HINFO = 13,
+    PV_T_MX = 15,
+    PV_T_TXT = 16,
+    PV_T_SIG = 24,
+    PV_T_AAAA = 28,
+    PV_T_SRV = 33,
+    PV_T_DNAME = 39,
+    PV_T_OPT = 41,
+    PV_T_DS = 43,
+    PV_T_RRSIG = 46,
+    PV_T_NSEC = 47,
+    PV_T_DNSKEY = 48,
+    PV_T_SVCB = 64,
+    PV_T_HTTPS = 65,
+    PV_T_NXNAME = 128,
+    PV_T_TSIG = 250,
+    PV_T_IXFR = 251,
+    PV_T_AXFR = 252,
+    PV_T_MAILB = 253,
+    PV_T_MAILA = 254,
+    PV_T_ANY = 255
+};
 enum { PV_C_IN = 1, PV_C_CH = 3, PV_C_NONE = 254, PV_C_ANY = 255 };
 
 struct pv_header {
@@ -37,8 +76,8 @@ struct pv_question {
 };
 
 struct pv_rr {
-    size_t offset;        /* of the owner name in the message */
-    size_t ttl_offset;    /* of the 4 TTL octets */
+    size_t offset;     /* of the owner name in the message */
+    size_t ttl_offset; /* of the 4 TTL octets */
     uint16_t type, rrclass;
     uint32_t ttl;
     struct pv_reader rdata;

@@ -46,7 +46,8 @@ const uint8_t *pv_name_tail(const uint8_t *name, unsigned labels);
 unsigned pv_name_labels(const uint8_t *name); /* without the root */
 
 /* Text to wire. "" and names with empty or overlong labels, non-ASCII octets: false. */
-bool pv_name_from_text(const char *text, size_t length, uint8_t out[PV_NAME_MAX], size_t *ret_length);
+bool pv_name_from_text(const char *text, size_t length, uint8_t out[PV_NAME_MAX],
+                       size_t *ret_length);
 /* Wire to text with a final dot; specials as \X, octets outside 33..126 as \DDD. */
 size_t pv_name_to_text(const uint8_t *name, char out[PV_NAME_TEXT]);
 

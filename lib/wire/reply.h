@@ -7,8 +7,8 @@
 
 enum pv_answer_kind {
     PV_ANSWER_POSITIVE,
-    PV_ANSWER_NEGATIVE,    /* NXDOMAIN, or NOERROR without the type at the end of the CNAME chain */
-    PV_ANSWER_FAILURE,     /* another RCODE */
+    PV_ANSWER_NEGATIVE, /* NXDOMAIN, or NOERROR without the type at the end of the CNAME chain */
+    PV_ANSWER_FAILURE,  /* another RCODE */
 };
 
 struct pv_ede {
@@ -22,11 +22,11 @@ struct pv_reply {
     uint16_t rcode; /* extended, 12 bits */
     uint16_t flags;
     bool truncated;
-    bool lame;       /* NOERROR, RA=0, empty answer, NS but no SOA (U11) */
-    bool has_soa;    /* in authority */
-    bool cacheable;  /* C3, C5, C8: may be stored for `ttl` seconds */
-    uint32_t ttl;    /* C4 / C7, before the caps; "large" (high bit set) is 0x7fffffff */
-    size_t length;   /* without trailing octets */
+    bool lame;      /* NOERROR, RA=0, empty answer, NS but no SOA (U11) */
+    bool has_soa;   /* in authority */
+    bool cacheable; /* C3, C5, C8: may be stored for `ttl` seconds */
+    uint32_t ttl;   /* C4 / C7, before the caps; "large" (high bit set) is 0x7fffffff */
+    size_t length;  /* without trailing octets */
     size_t trailing;
     size_t opt_offset, opt_length; /* of the whole OPT record; length 0: none */
     bool has_keepalive;
@@ -44,7 +44,8 @@ bool pv_reply_check(const uint8_t *message, size_t length, const struct pv_quest
 
 /* Copy the checked reply to out (at least ret->length octets) without OPT and trailing octets,
  * ARCOUNT lowered; returns the length. Records after the OPT stay if no pointer reaches past it,
- * else they are dropped. ttl_offsets (room for ttl_count) gets where TTLs stand, *ret_count how many. */
+ * else they are dropped. ttl_offsets (room for ttl_count) gets where TTLs stand, *ret_count how
+ * many. */
 size_t pv_reply_strip(const uint8_t *message, const struct pv_reply *, uint8_t *out,
                       uint16_t *ttl_offsets, unsigned *ret_count);
 

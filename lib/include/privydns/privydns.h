@@ -81,8 +81,8 @@ PRIVY_API void privy_pool_options_default(struct privy_pool_options *);
 /* ---- upstreams: whom to ask ---- */
 
 struct privy_upstreams_options {
-    size_t size;      /* sizeof this struct */
-    const char *pool; /* the set's name, part of cache keys; NULL: "default" */
+    size_t size;          /* sizeof this struct */
+    const char *pool;     /* the set's name, part of cache keys; NULL: "default" */
     const char *protocol; /* NULL or "any", or a protocol word: use only those upstreams */
     struct privy_pool_options pool_options;
     /* Asked for the addresses of upstreams that are given by name only. Its own members must have
@@ -92,16 +92,16 @@ struct privy_upstreams_options {
 
 /* Everything that can be said of one upstream beside its URL. Strings are copied; NULL is unset. */
 struct privy_upstream_options {
-    size_t size;                  /* sizeof this struct */
-    const char *name;             /* for logs and facts; default: the host, a second one "host-2" */
-    const char *operator_name;    /* default: the site of its host */
+    size_t size;               /* sizeof this struct */
+    const char *name;          /* for logs and facts; default: the host, a second one "host-2" */
+    const char *operator_name; /* default: the site of its host */
     const char *const *properties; /* NULL-ended: "dnssec", "filter", "nolog" */
     const char *const *addresses;  /* NULL-ended: then nothing needs looking up */
     const char *const *pins;       /* NULL-ended: "sha256/<base64>" of an SPKI [RFC 7858 §4.2] */
     const char *tls_name;          /* the name in the certificate; default: the URL's */
     const char *ca_file;           /* PEM; default: the system's */
     const char *client_cert, *client_key, *client_key_passphrase_file; /* PEM */
-    const char *tls_min;           /* "1.2" (default) or "1.3" */
+    const char *tls_min; /* "1.2" (default) or "1.3" */
 };
 
 /* A new, empty set. previous: a set whose members are taken over, with all that was learnt and
@@ -124,10 +124,10 @@ PRIVY_API void privy_upstreams_unref(struct privy_upstreams *);
 struct privy_upstream_stats {
     size_t size;
     const char *name, *url, *protocol;
-    bool up;                 /* false: the last thing it did was to fail */
-    bool client_auth;        /* has a client certificate */
-    const char *reason;      /* why it is down; "" when up */
-    uint32_t rtt_us;         /* smoothed; 0: not measured yet */
+    bool up;            /* false: the last thing it did was to fail */
+    bool client_auth;   /* has a client certificate */
+    const char *reason; /* why it is down; "" when up */
+    uint32_t rtt_us;    /* smoothed; 0: not measured yet */
     uint64_t attempts_ok, attempts_timeout, attempts_network, attempts_tls, attempts_http,
         attempts_bad_answer, attempts_cancelled;
     uint64_t handshakes, handshakes_resumed;
@@ -147,7 +147,8 @@ PRIVY_API void privy_event_set(struct privy_upstreams *, privy_event_callback *,
 
 /* ---- cache ---- */
 
-PRIVY_API struct privy_cache *privy_cache_new(const struct privy_cache_options *); /* NULL: no memory */
+PRIVY_API struct privy_cache *privy_cache_new(
+    const struct privy_cache_options *); /* NULL: no memory */
 PRIVY_API void privy_cache_flush(struct privy_cache *);
 PRIVY_API struct privy_cache *privy_cache_ref(struct privy_cache *);
 PRIVY_API void privy_cache_unref(struct privy_cache *);
@@ -206,8 +207,8 @@ PRIVY_API enum privy_status privy_query(struct privy_resolver *, const char *nam
                                         struct privy_query **ret_query);
 
 /* Pass on a whole query message (no length prefix). Question, DO, CD and AD of it count; its id and
- * letter case come back in the answer; its EDNS options do not travel. A message with TSIG or SIG(0)
- * is passed on unchanged but for the id [RFC 8945 §5.5]. PRIVY_EFORMAT: not a query. Else as
+ * letter case come back in the answer; its EDNS options do not travel. A message with TSIG or
+ * SIG(0) is passed on unchanged but for the id [RFC 8945 §5.5]. PRIVY_EFORMAT: not a query. Else as
  * privy_query(); its protocol argument stands in privy_exchange_options. */
 struct privy_exchange_options {
     size_t size; /* sizeof this struct */
@@ -234,8 +235,8 @@ PRIVY_API enum privy_status privy_try(struct privy_resolver *, const void *wire,
 /* ---- answers ---- */
 
 struct privy_facts {
-    const char *upstream; /* name of the one that answered; NULL: from the cache */
-    const char *protocol; /* "dot" ...; NULL: from the cache */
+    const char *upstream;  /* name of the one that answered; NULL: from the cache */
+    const char *protocol;  /* "dot" ...; NULL: from the cache */
     uint32_t milliseconds; /* from the question to the answer */
     unsigned attempts;     /* made for it */
     bool cached, stale, failure;
@@ -249,14 +250,15 @@ struct privy_facts {
  * hop by hop [RFC 6891 §6.1.1]). Borrowed. */
 PRIVY_API const uint8_t *privy_answer_wire(const struct privy_answer *, size_t *ret_length);
 PRIVY_API unsigned privy_answer_rcode(const struct privy_answer *); /* extended, 12 bits */
-PRIVY_API uint32_t privy_answer_ttl(const struct privy_answer *);   /* smallest; seconds; 0 if none */
+PRIVY_API uint32_t privy_answer_ttl(const struct privy_answer *); /* smallest; seconds; 0 if none */
 PRIVY_API const struct privy_facts *privy_answer_facts(const struct privy_answer *);
-/* The i-th Extended DNS Error [RFC 8914] the upstream gave; false: no more. text is not NUL-ended. */
+/* The i-th Extended DNS Error [RFC 8914] the upstream gave; false: no more. text is not NUL-ended.
+ */
 PRIVY_API bool privy_answer_ede(const struct privy_answer *, unsigned i, uint16_t *ret_code,
                                 const char **ret_text, size_t *ret_length);
 
 struct privy_record {
-    char owner[1025];  /* text, escaped, with the final dot */
+    char owner[1025];       /* text, escaped, with the final dot */
     uint16_t type, rrclass; /* ANY section: 1 answer, 2 authority, 3 additional */
     uint8_t section;
     uint32_t ttl;
@@ -277,9 +279,9 @@ PRIVY_API void privy_answer_unref(struct privy_answer *);
 /* ---- blocking ---- */
 
 struct privy_client_options {
-    size_t size;                     /* sizeof this struct */
-    struct privy_upstreams *upstreams; /* counted: the caller keeps its reference */
-    struct privy_cache *cache;         /* or NULL */
+    size_t size;                                   /* sizeof this struct */
+    struct privy_upstreams *upstreams;             /* counted: the caller keeps its reference */
+    struct privy_cache *cache;                     /* or NULL */
     const struct privy_resolver_options *resolver; /* or NULL */
 };
 PRIVY_API enum privy_status privy_client_new(const struct privy_client_options *,
@@ -297,8 +299,13 @@ PRIVY_API void privy_client_free(struct privy_client *);
 
 PRIVY_API const char *privy_strerror(enum privy_status);
 
-enum privy_log_level { PRIVY_LOG_ERROR, PRIVY_LOG_WARNING, PRIVY_LOG_NOTICE, PRIVY_LOG_INFO,
-                       PRIVY_LOG_DEBUG };
+enum privy_log_level {
+    PRIVY_LOG_ERROR,
+    PRIVY_LOG_WARNING,
+    PRIVY_LOG_NOTICE,
+    PRIVY_LOG_INFO,
+    PRIVY_LOG_DEBUG
+};
 /* Where the library's log lines go (process-wide, NULL: nowhere, the default); from any thread that
  * runs a resolver. Lines above `most` are not built. */
 PRIVY_API void privy_log_set(void (*callback)(void *arg, enum privy_log_level, const char *line),
