@@ -119,7 +119,8 @@ void pv_conn_lost(struct pv_conn *c, enum pv_outcome outcome, const char *reason
     struct pv_endpoint *e = c->endpoint;
     char why[100]; /* reason may live in what close() frees */
     snprintf(why, sizeof why, "%s", reason);
-    if (outcome == PV_DIED_FRESH && (c->answered || c->in_flight == 0))
+    bool idle = c->answered || (c->state != PV_CONN_OPENING && c->in_flight == 0);
+    if (outcome == PV_DIED_FRESH && idle)
         outcome = PV_DIED_IDLE;
     struct pv_list carried;
     pv_list_init(&carried);

@@ -119,12 +119,18 @@ static void close_overslept(struct pv_endpoint *e)
     }
 }
 
+static bool wants_one_more(const struct pv_endpoint *e, enum pv_kind kind)
+{
+    unsigned ready = count(e, kind, PV_CONN_READY);
+    return ready == 0 || (ready < e->max_conns && pv_now(e->loop) >= e->alone_until);
+}
+
 /* Can a new connection be had? */
 static bool may_open(const struct pv_endpoint *e, enum pv_kind kind)
 {
     if (find(e, kind, PV_CONN_OPENING))
         return true;
-    return !pv_health_is_down(e->upstream) && count(e, kind, PV_CONN_READY) < e->max_conns;
+    return !pv_health_is_down(e->upstream) && wants_one_more(e, kind);
 }
 
 static bool is_crowded(const struct pv_conn *c)
@@ -152,11 +158,23 @@ static struct pv_conn *pick_since(const struct pv_endpoint *e, enum pv_kind kind
     return best;
 }
 
+/* At the limit idle ones, as old as the one that fell silent, give way to a fresh one. */
+static bool make_room(struct pv_endpoint *e, enum pv_kind kind)
+{
+    pv_list_each_safe (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        bool idle = c->kind == kind && c->state == PV_CONN_READY && c->in_flight == 0;
+        if (idle && !may_open(e, kind) && count(e, kind, PV_CONN_READY) >= e->max_conns)
+            pv_conn_close(c);
+    }
+    return may_open(e, kind);
+}
+
 /* The connection for this attempt. One that wants a fresh one takes any where none can be had. */
-static struct pv_conn *pick(const struct pv_endpoint *e, const struct pv_attempt *a)
+static struct pv_conn *pick(struct pv_endpoint *e, const struct pv_attempt *a)
 {
     struct pv_conn *c = pick_since(e, a->kind, a->fresh ? a->begun : 0);
-    return c || !a->fresh || may_open(e, a->kind) ? c : pick_since(e, a->kind, 0);
+    return c || !a->fresh || make_room(e, a->kind) ? c : pick_since(e, a->kind, 0);
 }
 
 static void fail_waiting(struct pv_endpoint *e, enum pv_kind kind, enum pv_outcome outcome,
@@ -181,9 +199,7 @@ static void open_one(struct pv_endpoint *e, enum pv_kind kind)
             fail_waiting(e, kind, PV_UNREACHABLE, reason);
         return;
     }
-    if (count(e, kind, PV_CONN_READY) + count(e, kind, PV_CONN_OPENING) >= e->max_conns)
-        return;
-    if (!pv_conn_open(e, kind, false))
+    if (wants_one_more(e, kind) && !pv_conn_open(e, kind, false))
         fail_waiting(e, kind, PV_NO_ROOM, "no memory for a connection");
 }
 
@@ -286,6 +302,19 @@ static bool heard_since(const struct pv_endpoint *e, uint64_t when)
     return false;
 }
 
+/* Was there one of its kind that worked when this one was opened, and does it still? */
+static bool works_beside(const struct pv_endpoint *e, const struct pv_conn *c)
+{
+    uint64_t recent = pv_health_suspect_after(e->upstream);
+    pv_list_each (it, &e->conns) {
+        const struct pv_conn *other = CONN(it);
+        if (other->kind == c->kind && other->state == PV_CONN_READY && other->answered &&
+            other->progress + recent > c->opened)
+            return true;
+    }
+    return false;
+}
+
 static bool blames_upstream(const struct pv_endpoint *e, const struct pv_conn *c,
                             enum pv_outcome outcome)
 {
@@ -299,7 +328,8 @@ static bool blames_upstream(const struct pv_endpoint *e, const struct pv_conn *c
         return !heard_since(e, c->overdue);
     case PV_UNREACHABLE:
     case PV_UNOPENED:
-        return !heard_since(e, c->opened);
+    case PV_DIED_FRESH:
+        return !works_beside(e, c);
     default:
         return true;
     }
@@ -322,6 +352,8 @@ void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_out
         if (e->upstream->address_count == 0)
             e->events->lookup(e->owner, e);
     }
+    if (!blamed && !c->answered && outcome != PV_GOOD)
+        e->alone_until = pv_now(e->loop) + PV_BACKOFF_LAST_US;
     if ((blamed || outcome == PV_NO_ROOM) && !find(e, c->kind, PV_CONN_OPENING) &&
         !find(e, c->kind, PV_CONN_READY))
         fail_waiting(e, c->kind, outcome, reason);

@@ -30,6 +30,7 @@ struct pv_endpoint {
     struct pv_addr *addresses; /* looked-up ones; configured ones stay with the upstream */
     unsigned address_count, address_first;
     uint64_t addresses_until; /* age seconds; 0: for good */
+    uint64_t alone_until;     /* µs: the peer wants no more connections than there are */
     bool draining, pumping;
     unsigned rank; /* resolver/select's */
     struct pv_timer wake;

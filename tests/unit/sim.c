@@ -296,10 +296,24 @@ static struct held *next_due(const struct conn *s)
     return next;
 }
 
+static unsigned open_conns(const struct sim_server *server)
+{
+    unsigned n = 0;
+    pv_list_each (it, &server->conns)
+        n += pv_container(it, struct conn, link)->open;
+    return n;
+}
+
+static enum sim_opening opening_of(const struct sim_server *server)
+{
+    bool full = server->allowed && open_conns(server) >= server->allowed;
+    return full ? SIM_REFUSES : server->opening;
+}
+
 static void finish_opening(struct conn *s)
 {
     static const struct pv_conn_facts facts = {.resumed = true};
-    switch (s->server->opening) {
+    switch (opening_of(s->server)) {
     case SIM_OPENS:
         s->open = true;
         s->server->opening_now--;

@@ -58,6 +58,7 @@ struct sim_server {
     struct sim_answer answer, probe; /* to questions; to `. NS` */
     /* Instead of answer, where it is set. */
     struct sim_answer (*choose)(struct sim_server *, const struct sim_message *);
+    unsigned allowed;   /* connections at once; 0: any number */
     unsigned room;      /* attempts a connection takes at once */
     bool drop_replaces; /* forgetting an attempt makes it ask for another connection */
     bool full;          /* send() fails */

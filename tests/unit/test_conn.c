@@ -91,6 +91,31 @@ static void silent_connection_of_one_of_two(void **state)
     assert_string_equal(sim_answer_to("after.example").upstream, "a");
 }
 
+/* All that are allowed are open, idle and silent. */
+static void silent_pool_at_the_limit(void **state)
+{
+    (void)state;
+    static struct sim_asker q[1100];
+    char name[32];
+    memset(q, 0, sizeof q);
+    a->answer.us = 100 * MS;
+    sim.options.limits.connections_per_upstream = 3;
+    sim_start(a, NULL);
+    warm_up(1);
+    for (unsigned i = 0; i < 1100; i++) {
+        snprintf(name, sizeof name, "many%u.example", i);
+        sim_ask(&q[i], name);
+        if (i % 256 == 255)
+            sim_run(25 * MS);
+    }
+    sim_run(1 * S);
+    assert_int_equal(sim_conns(a), 3);
+    sim_silence_all(a);
+    struct sim_asker one = sim_answer_to("www.example");
+    assert_answered(one, "a");
+    assert_took(one, 600 * MS, 1000 * MS);
+}
+
 /* The path breaks in the middle of a burst, and nothing is asked after it. */
 static void silent_in_a_burst(void **state)
 {
@@ -482,6 +507,82 @@ static void second_connection_at_256(void **state)
     assert_int_equal(a->opened, 2);
 }
 
+/* The peer allows no second one: that is learnt, and it is not down for it [T14]. */
+static void second_connection_is_refused(void **state)
+{
+    (void)state;
+    static struct sim_asker q[2000];
+    char name[32];
+    memset(q, 0, sizeof q);
+    a->answer.us = 300 * MS;
+    a->allowed = 1;
+    sim_start(a, NULL);
+    warm_up(1);
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(name, sizeof name, "n%u.example", i);
+        sim_ask(&q[i], name);
+        sim_run(1 * MS);
+    }
+    sim_run(1 * S);
+    for (unsigned i = 0; i < 2000; i++)
+        assert_answered(q[i], "a");
+    assert_true(a->opened <= 4);
+    assert_int_equal(sim.downs, 0);
+}
+
+/* It accepts a second one and closes it at once. */
+static struct sim_answer only_on_the_first(struct sim_server *s, const struct sim_message *m)
+{
+    struct sim_answer answer = s->answer;
+    if (m->conn > 1)
+        answer = (struct sim_answer){.deed = SIM_CLOSES};
+    return answer;
+}
+
+static void second_connection_is_closed(void **state)
+{
+    (void)state;
+    static struct sim_asker q[1000];
+    char name[32];
+    memset(q, 0, sizeof q);
+    a->answer.us = 300 * MS;
+    a->choose = only_on_the_first;
+    sim_start(a, NULL);
+    warm_up(1);
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "n%u.example", i);
+        sim_ask(&q[i], name);
+        sim_run(1 * MS);
+    }
+    sim_run(1 * S);
+    for (unsigned i = 0; i < 1000; i++)
+        assert_answered(q[i], "a");
+    assert_true(a->opened <= 4);
+    assert_int_equal(sim.downs, 0);
+}
+
+/* The peer shuts down: it finishes what it has, and takes nothing new. */
+static void drains_and_refuses(void **state)
+{
+    (void)state;
+    struct sim_asker bye = {0}, late = {0}, next = {0};
+    a->choose = first_says_goodbye;
+    a->answer.ttl = 0;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    sim_ask(&bye, "bye.example");
+    sim_ask(&late, "late.example");
+    a->opening = SIM_REFUSES;
+    a->open_us = 0;
+    sim_run(50 * MS);
+    assert_answered(bye, "a");
+    sim_ask(&next, "next.example");
+    sim_run(500 * MS);
+    assert_answered(next, "b");
+    assert_answered(late, "a");
+    assert_true(a->opened <= 3);
+}
+
 /* ---- sleep, another network ---- */
 
 static void slept_too_long_for_its_connections(void **state)
@@ -554,6 +655,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(silent_connection_of_a_sole_upstream),
         T(silent_connection_of_one_of_two),
+        T(silent_pool_at_the_limit),
         T(silent_in_a_burst),
         T(frozen),
         T(answers_only_probes),
@@ -573,6 +675,9 @@ int main(void)
         T(drained_while_suspect),
         T(replaced_when_an_attempt_is_dropped),
         T(second_connection_at_256),
+        T(second_connection_is_refused),
+        T(second_connection_is_closed),
+        T(drains_and_refuses),
         T(slept_too_long_for_its_connections),
         T(network_changes_while_opening),
         T(network_changes_while_asking),
