@@ -62,18 +62,6 @@ struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind, bool tria
 
 /* ---- the end ---- */
 
-void pv_conn_free(struct pv_conn *c)
-{
-    pv_list_remove(&c->link);
-    pv_undefer(&c->gone);
-    free(c);
-}
-
-static void run_gone(struct pv_deferred *d)
-{
-    pv_conn_free(pv_container(d, struct pv_conn, gone));
-}
-
 static void free_probe(struct pv_conn *c)
 {
     if (!c->probe)
@@ -83,15 +71,27 @@ static void free_probe(struct pv_conn *c)
     c->probe = NULL;
 }
 
-/* The attempts have left already. Memory goes at the end of the turn: callers further up the stack
- * may still hold it. */
+void pv_conn_free(struct pv_conn *c)
+{
+    pv_list_remove(&c->link);
+    pv_undefer(&c->gone);
+    free_probe(c);
+    free(c);
+}
+
+static void run_gone(struct pv_deferred *d)
+{
+    pv_conn_free(pv_container(d, struct pv_conn, gone));
+}
+
+/* The attempts have left already. Memory, the probe's too, goes at the end of the turn: callers
+ * further up the stack may still hold it. */
 static void shut(struct pv_conn *c)
 {
     struct pv_endpoint *e = c->endpoint;
     become(c, PV_CONN_CLOSED);
     pv_timer_clear(e->loop, &c->clock);
     pv_timer_clear(e->loop, &c->wake);
-    free_probe(c);
     e->proto->close(c);
     pv_list_remove(&c->link);
     pv_list_append(&e->closed, &c->link);
@@ -310,9 +310,9 @@ void pv_conn_send(struct pv_conn *c, struct pv_attempt *a)
 static void drop_probe(struct pv_conn *c)
 {
     struct pv_attempt *probe = c->probe;
-    c->probe = NULL;
-    if (!probe)
+    if (!probe || probe->outcome != PV_PENDING)
         return;
+    c->probe = NULL;
     pv_attempt_drop(probe, false);
     free(probe);
 }
@@ -325,8 +325,7 @@ void pv_conn_progress(struct pv_conn *c)
     c->overdue = 0;
     if (c->state == PV_CONN_SUSPECT)
         become(c, PV_CONN_READY);
-    if (c->probe && c->probe->outcome == PV_PENDING)
-        drop_probe(c); /* there is no need for its answer any more */
+    drop_probe(c); /* there is no need for its answer any more */
     if (silent && c->state != PV_CONN_CLOSED)
         pv_timer_set(loop_of(c), &c->clock, c->progress, clock_fired);
 }

@@ -159,12 +159,14 @@ static struct pv_conn *pick_since(const struct pv_endpoint *e, enum pv_kind kind
 }
 
 /* At the limit idle ones, as old as the one that fell silent, give way to a fresh one. */
-static bool make_room(struct pv_endpoint *e, enum pv_kind kind)
+static bool make_room(struct pv_endpoint *e, const struct pv_attempt *a)
 {
+    enum pv_kind kind = a->kind;
     pv_list_each_safe (it, &e->conns) {
         struct pv_conn *c = CONN(it);
         bool idle = c->kind == kind && c->state == PV_CONN_READY && c->in_flight == 0;
-        if (idle && !may_open(e, kind) && count(e, kind, PV_CONN_READY) >= e->max_conns)
+        if (idle && c->progress < a->begun && !may_open(e, kind) &&
+            count(e, kind, PV_CONN_READY) >= e->max_conns)
             pv_conn_close(c);
     }
     return may_open(e, kind);
@@ -174,7 +176,7 @@ static bool make_room(struct pv_endpoint *e, enum pv_kind kind)
 static struct pv_conn *pick(struct pv_endpoint *e, const struct pv_attempt *a)
 {
     struct pv_conn *c = pick_since(e, a->kind, a->fresh ? a->begun : 0);
-    return c || !a->fresh || make_room(e, a->kind) ? c : pick_since(e, a->kind, 0);
+    return c || !a->fresh || make_room(e, a) ? c : pick_since(e, a->kind, 0);
 }
 
 static void fail_waiting(struct pv_endpoint *e, enum pv_kind kind, enum pv_outcome outcome,
