@@ -32,7 +32,11 @@ BUILD = Path(os.environ.get("PRIVYDNS_BUILD", SOURCE / "build-test"))
 PRIVYDNSD = BUILD / "daemon" / "privydnsd"
 PRIVYDNS = BUILD / "daemon" / "privydns"
 NAME = "dot.example"  # the name in the certificates of upstreams
+USERNS = bool(os.environ.get("PRIVYDNS_USERNS"))
 SANITIZED = bool(os.environ.get("PRIVYDNS_SANITIZED"))  # slower: give the daemon more time
+
+for variable in [v for v in os.environ if v.startswith("PRIVYDNS_")]:
+    del os.environ[variable]  # ours; privydnsd would take them for its own
 
 COMPLAINTS = re.compile(r"(AddressSanitizer|LeakSanitizer|runtime error:|ThreadSanitizer|bug in privydns).*")
 
@@ -53,9 +57,7 @@ class Daemon:
         self.address, self.port = address, port
         self.file = self.dir / "privydns.yaml"
         self.arguments = [str(a) for a in arguments]
-        self.env = {name: value for name, value in os.environ.items()
-                    if not name.startswith("PRIVYDNS_")}
-        self.env.update(env or {})
+        self.env = {**os.environ, **(env or {})}
         if config is not None:
             self.write(config)
             self.arguments = ["-c", str(self.file), *self.arguments]

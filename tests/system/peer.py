@@ -135,8 +135,11 @@ class Peer:
             return
         self.listener.shutdown(socket.SHUT_RDWR)  # wakes accept()
         self.listener.close()
-        for stream in self.streams:
-            stream.close()
+        for stream in self.streams:  # its own thread closes it: OpenSSL's object is not to be shared
+            try:
+                socket.socket.shutdown(stream, socket.SHUT_RDWR)
+            except OSError:
+                pass
 
 
 def honest(talk):

@@ -9,7 +9,7 @@ import time
 import dns.message
 import dns.rcode
 
-from harness import (NAME, PRIVYDNSD, Daemon, Load, SystemTest, ede, run, servers, texts, trust,
+from harness import (NAME, PRIVYDNSD, USERNS, Daemon, Load, SystemTest, ede, run, servers, texts, trust,
                      wait_until)
 from peer import Peer, honest
 
@@ -238,7 +238,7 @@ class Reload(SystemTest):
 
 class Rights(SystemTest):
     def test_root_becomes_the_user(self):
-        if os.environ.get("PRIVYDNS_USERNS"):
+        if USERNS:
             self.skipTest("needs root: a user namespace knows one user only")
         peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
         self.ca.dir.chmod(0o755)
