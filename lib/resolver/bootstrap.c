@@ -164,9 +164,14 @@ void pv_bootstrap_lookup(struct pv_bootstrap *b, struct pv_endpoint *e)
     l->ttl = UINT32_MAX;
     snprintf(l->reason, sizeof l->reason, "it has none");
     l->again = pv_now(e->loop) + AGAIN_AFTER_US;
-    for (unsigned i = 0; i < 2; i++)
-        privy_query(b->resolver, e->upstream->url.host, types[i], NULL, NULL, done, &l->families[i],
-                    &l->families[i].query);
+    for (unsigned i = 0; i < 2; i++) {
+        enum privy_status status = privy_query(b->resolver, e->upstream->url.host, types[i], NULL,
+                                               NULL, done, &l->families[i], &l->families[i].query);
+        if (status != PRIVY_OK)
+            snprintf(l->reason, sizeof l->reason, "%s", privy_strerror(status));
+    }
+    if (!under_way(l))
+        finish(l); /* neither could be asked */
 }
 
 void pv_bootstrap_set_upstreams(struct pv_bootstrap *b, struct privy_upstreams *set)

@@ -474,6 +474,31 @@ static void lookup_fails(void **state)
     assert_took(q, 0, 1500 * MS);
 }
 
+/* It cannot even be asked for: the limit of questions is reached. */
+static void lookup_is_not_possible(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim.options.limits.inflight = 1;
+    c->answer.deed = SIM_SILENT;
+    struct privy_upstreams *boot = sim_set(NULL);
+    sim_add(boot, c, NULL, NULL);
+    sim.pool.bootstrap = boot;
+    struct privy_upstreams *set = sim_set(NULL);
+    sim_add(set, a, NULL, "udp://dns.named.example");
+    sim_add(set, b, NULL, "udp://other.named.example");
+    sim_resolver(set);
+    privy_upstreams_unref(boot);
+    sim_ask(&q, "www.example"); /* a's address is being looked up, b's cannot be */
+    endpoint(1)->events->lookup(endpoint(1)->owner, endpoint(1));
+    sim_run(200 * MS);
+    assert_false(pv_health_is_down(sim.set->members[0]));
+    assert_true(pv_health_is_down(sim.set->members[1]));
+    c->answer.deed = SIM_ANSWERS;
+    sim_run(10 * S);
+    assert_int_equal(q.calls, 1);
+}
+
 static void lookup_is_slow(void **state)
 {
     (void)state;
@@ -580,6 +605,7 @@ int main(void)
         T(looked_up),
         T(looked_up_again_when_old),
         T(lookup_fails),
+        T(lookup_is_not_possible),
         T(lookup_is_slow),
         T(another_serves_meanwhile),
         T(freed_while_looking_up),
