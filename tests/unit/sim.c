@@ -96,8 +96,10 @@ static unsigned conn_room(const struct pv_conn *c)
 static void remember(struct sim_server *server, const struct sim_message *m)
 {
     enum { STEP = 64 };
+    sim.own_memory = true;
     if (server->logged % STEP == 0)
         server->log = realloc(server->log, (server->logged + STEP) * sizeof *m);
+    sim.own_memory = false;
     assert_non_null(server->log);
     server->log[server->logged++] = *m;
 }
@@ -128,7 +130,9 @@ static bool conn_send(struct pv_conn *c, struct pv_attempt *a)
     assert_false(a->was_sent); /* an attempt is sent once */
     if (server->full)
         return false;
+    sim.own_memory = true;
     struct held *h = calloc(1, sizeof *h);
+    sim.own_memory = false;
     assert_non_null(h);
     pv_random(&a->id, sizeof a->id);
     note(s, &h->message, a);
@@ -613,14 +617,21 @@ static void done(void *arg, enum privy_status status, const struct privy_answer 
         a->then(a);
 }
 
-void sim_exchange(struct sim_asker *a, const uint8_t *wire, size_t length,
-                  const struct privy_exchange_options *options)
+enum privy_status sim_try_exchange(struct sim_asker *a, const uint8_t *wire, size_t length,
+                                   const struct privy_exchange_options *options)
 {
     a->begun = sim.now;
     a->ready = false;
-    assert_int_equal(privy_exchange(sim.resolver, wire, length, options, done, a, &a->handle),
-                     PRIVY_OK);
+    enum privy_status status =
+        privy_exchange(sim.resolver, wire, length, options, done, a, &a->handle);
     a->ready = true;
+    return status;
+}
+
+void sim_exchange(struct sim_asker *a, const uint8_t *wire, size_t length,
+                  const struct privy_exchange_options *options)
+{
+    assert_int_equal(sim_try_exchange(a, wire, length, options), PRIVY_OK);
 }
 
 size_t sim_query(uint8_t *out, uint16_t id, const char *name, uint16_t type, uint16_t flags,

@@ -103,6 +103,7 @@ struct sim {
     struct privy_upstreams_options pool;
     struct privy_cache_options cache_options;
     unsigned ups, downs; /* changes of state told */
+    bool own_memory;     /* the world itself allocates: no failure is played on it */
 };
 extern struct sim sim;
 
@@ -125,6 +126,8 @@ void sim_turns(void);
 
 /* Ask; the asker must live until it is told. */
 void sim_ask(struct sim_asker *, const char *name);
+enum privy_status sim_try_exchange(struct sim_asker *, const uint8_t *wire, size_t length,
+                                   const struct privy_exchange_options *);
 void sim_exchange(struct sim_asker *, const uint8_t *wire, size_t length,
                   const struct privy_exchange_options *);
 /* A query as a client writes it. flags: of the header. */
