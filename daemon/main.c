@@ -341,6 +341,10 @@ static int start(void)
 
 static void finish(void)
 {
+    /* All but done: one more signal must not turn the exit code into "killed". */
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
     for (unsigned i = 0; i < D.worker_count; i++)
         worker_free(D.workers[i]);
     log_detach();
