@@ -103,7 +103,9 @@ struct sim {
     struct privy_upstreams_options pool;
     struct privy_cache_options cache_options;
     unsigned ups, downs; /* changes of state told */
-    bool own_memory;     /* the world itself allocates: no failure is played on it */
+    /* The world itself allocates: no failure is played on it. To the compiler calloc() reads no
+     * variable of ours. */
+    volatile bool own_memory;
 };
 extern struct sim sim;
 
