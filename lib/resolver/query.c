@@ -265,8 +265,7 @@ static void arm(struct pv_query *q)
     pv_timer_set(loop, &q->step, due, step_fired);
 }
 
-/* A second opinion, before the first is overdue: from the same class, within the budget. With
- * `shard` a site's names stay with its operator. */
+/* A second opinion, before the first is overdue: from the same class, within the budget. */
 static struct pv_endpoint *hedge_with(struct pv_query *q, const struct pv_attempt *a)
 {
     struct privy_resolver *r = q->resolver;
@@ -275,9 +274,6 @@ static struct pv_endpoint *hedge_with(struct pv_query *q, const struct pv_attemp
         return NULL;
     struct pv_endpoint *e =
         pv_select(q, PV_SELECT_OTHER | PV_SELECT_LIVE, pv_class_of(a->endpoint));
-    if (e && r->set->options.strategy == PRIVY_SHARD &&
-        strcmp(e->upstream->operator_name, a->endpoint->upstream->operator_name) != 0)
-        return NULL;
     if (e)
         r->hedge_credit -= HEDGE_COST;
     return e;

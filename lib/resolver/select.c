@@ -44,7 +44,13 @@ static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, uns
     return n;
 }
 
-/* Rendezvous: the site always meets the same operator, and another only while that one is down. */
+/* Down, unless a trial has got through: then its answer will tell. */
+static bool is_out(const struct pv_endpoint *e)
+{
+    return pv_endpoint_standing(e) == PV_STANDING_DOWN && !pv_endpoint_has_ready(e);
+}
+
+/* Rendezvous: the site always meets the same operator; the least is it. */
 static uint64_t shard_order(const struct pv_query *q, const struct pv_endpoint *e)
 {
     uint8_t bytes[PV_NAME_MAX + 64];
@@ -96,19 +102,36 @@ static bool scored(const struct pv_query *q, const struct pv_endpoint *e, unsign
         return false;
     if (flags & PV_SELECT_LIVE && standing != PV_STANDING_GOOD)
         return false;
-    /* Down, but a trial has got through: its answer will tell. */
-    if (standing == PV_STANDING_DOWN && !pv_endpoint_has_ready(e))
+    if (is_out(e))
         return false;
     *ret = (struct score){n, standing, strategy_order(q->resolver, q, e)};
     return true;
+}
+
+/* With `shard` another operator sees a site's names only while its own is down, however slow that
+ * is: the order up to which endpoints are asked. */
+static uint64_t shard_limit(const struct pv_query *q)
+{
+    uint64_t least = UINT64_MAX;
+    if (q->resolver->set->options.strategy != PRIVY_SHARD)
+        return least;
+    pv_list_each (it, &q->resolver->endpoints) {
+        uint64_t order = shard_order(q, ENDPOINT(it));
+        if (order < least && pv_select_allows(q, ENDPOINT(it)) && !is_out(ENDPOINT(it)))
+            least = order;
+    }
+    return least;
 }
 
 struct pv_endpoint *pv_select(const struct pv_query *q, unsigned flags, int class)
 {
     struct pv_endpoint *best = NULL;
     struct score best_score = {0};
+    uint64_t limit = shard_limit(q);
     pv_list_each (it, &q->resolver->endpoints) {
         struct score score;
+        if (limit != UINT64_MAX && shard_order(q, ENDPOINT(it)) > limit)
+            continue;
         if (scored(q, ENDPOINT(it), flags, class, &score) &&
             (!best || better(&score, &best_score))) {
             best = ENDPOINT(it);

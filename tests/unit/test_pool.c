@@ -105,22 +105,37 @@ static void shard(void **state)
     }
 }
 
-static void shard_does_not_hedge_elsewhere(void **state)
+/* However slow the site's operator is, and whatever it answers. */
+static void shard_asks_nobody_else(void **state)
 {
     (void)state;
     struct privy_upstream_options o = {.size = sizeof o};
+    static const struct sim_answer answers[] = {
+        {.us = 400 * MS},  {.us = 1500 * MS},  {.deed = SIM_FAILS, .rcode = PV_SERVFAIL},
+        {.deed = SIM_CUT}, {.deed = SIM_LAME}, {.us = 3 * S},
+    };
     sim.pool.pool_options.strategy = PRIVY_SHARD;
     sim.options.query.hedge_budget = 100;
-    a->answer.us = b->answer.us = 400 * MS;
     struct privy_upstreams *set = sim_set(NULL);
     o.operator_name = "one";
     sim_add(set, a, &o, NULL);
     o.operator_name = "two";
     sim_add(set, b, &o, NULL);
     sim_resolver(set);
-    for (unsigned i = 0; i < 20; i++)
-        sim_answer_to("www.site.example"), privy_cache_flush(sim.cache);
+    for (unsigned i = 0; i < 6; i++) {
+        a->answer = b->answer = answers[i];
+        assert_int_equal(sim_answer_to("www.site.example").status, PRIVY_OK);
+        privy_cache_flush(sim.cache);
+        sim_run(10 * S);
+    }
     assert_true(a->questions == 0 || b->questions == 0);
+    struct sim_server *own = a->questions ? a : b, *other = own == a ? b : a;
+    own->opening = SIM_HANGS; /* for 2 s: then it is down, and the other is asked */
+    other->answer = (struct sim_answer){.us = 10 * MS};
+    sim_close_all(own);
+    struct sim_asker q = sim_answer_to("www.site.example");
+    assert_answered(q, other->name);
+    assert_took(q, 2000 * MS, 2100 * MS);
 }
 
 /* ---- the protocol asked for ---- */
@@ -588,7 +603,7 @@ int main(void)
         T(fastest),
         T(spread),
         T(shard),
-        T(shard_does_not_hedge_elsewhere),
+        T(shard_asks_nobody_else),
         T(protocol_of_a_query),
         T(protocol_nobody_here_has),
         T(protocol_of_one_that_is_down),
