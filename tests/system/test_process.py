@@ -258,7 +258,7 @@ class Rights(SystemTest):
 
 class Defaults(SystemTest):
     def test_without_a_file_the_operator_is_named(self):
-        daemon = self.begin(Daemon(self.path("privydnsd"), None, "-l", "127.0.0.1",
+        daemon = self.begin(Daemon(self.path("privydnsd"), None, "-l", "127.0.0.1", "-v",
                                    env={"PRIVYDNS_USER": "root"}))
         self.assertTrue(daemon.log_lines(r"(?i)quad9"), daemon.log())
 
