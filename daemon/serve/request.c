@@ -172,7 +172,7 @@ static void ede_of_error(struct answer_edes *edes, enum privy_status status,
         code = PV_EDE_NOT_READY;
     const struct privy_attempt *last = NULL;
     for (unsigned i = 0; error && i < error->attempt_count && i < PRIVY_ERROR_ATTEMPTS; i++)
-        if (*error->attempts[i].reason)
+        if (*error->attempts[i].reason && (error->attempts[i].misbehaved || status != PRIVY_EPEER))
             last = &error->attempts[i];
     if (last)
         answer_ede_add(edes, code, last->upstream, last->reason, strlen(last->reason));

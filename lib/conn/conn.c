@@ -40,14 +40,13 @@ bool pv_conn_takes(const struct pv_conn *c)
     return c->state == PV_CONN_READY && c->endpoint->proto->room(c) > 0;
 }
 
-struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind, bool trial)
+struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind)
 {
     struct pv_conn *c = calloc(1, sizeof *c + e->proto->conn_size);
     if (!c)
         return NULL;
     c->endpoint = e;
     c->kind = kind;
-    c->trial = trial;
     c->state = PV_CONN_OPENING;
     c->opened = pv_now(e->loop);
     c->last_used = pv_age_now(e->loop);

@@ -33,7 +33,6 @@ struct pv_conn {
     uint32_t idle_ms;
     bool answered; /* has given at least one answer */
     bool probed;   /* since its last answer to a question */
-    bool trial;
     struct pv_conn_facts facts;
     struct pv_timer clock, wake;
     struct pv_attempt *probe;
@@ -41,8 +40,8 @@ struct pv_conn {
     unsigned long long state_of_proto[]; /* conn_size octets, aligned */
 };
 
-struct pv_conn *pv_conn_open(struct pv_endpoint *, enum pv_kind, bool trial); /* NULL: no memory */
-bool pv_conn_takes(const struct pv_conn *); /* ready and has room */
+struct pv_conn *pv_conn_open(struct pv_endpoint *, enum pv_kind); /* NULL: no memory */
+bool pv_conn_takes(const struct pv_conn *);                       /* ready and has room */
 bool pv_conn_is(const struct pv_conn *, enum pv_conn_state);
 /* Give it an attempt (pv_conn_takes was true). */
 void pv_conn_send(struct pv_conn *, struct pv_attempt *);

@@ -201,7 +201,7 @@ static void open_one(struct pv_endpoint *e, enum pv_kind kind)
             fail_waiting(e, kind, PV_UNREACHABLE, reason);
         return;
     }
-    if (wants_one_more(e, kind) && !pv_conn_open(e, kind, false))
+    if (wants_one_more(e, kind) && !pv_conn_open(e, kind))
         fail_waiting(e, kind, PV_NO_ROOM, "no memory for a connection");
 }
 
@@ -250,7 +250,7 @@ void pv_endpoint_warm(struct pv_endpoint *e)
 void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
 {
     if (!find(e, old->kind, PV_CONN_OPENING) && !e->draining)
-        pv_conn_open(e, old->kind, false);
+        pv_conn_open(e, old->kind);
     pv_conn_drain(old);
 }
 
@@ -269,7 +269,7 @@ void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
     if (ready)
         pv_conn_probe(ready);
     else
-        pv_conn_open(e, kind, true);
+        pv_conn_open(e, kind);
 }
 
 /* ---- what connections tell ---- */

@@ -135,8 +135,6 @@ struct pv_proto {
     bool (*send)(struct pv_conn *, struct pv_attempt *);
     /* Forget it, call nobody. Its late answer is no error. Optional. */
     void (*drop)(struct pv_conn *, struct pv_attempt *);
-    /* Is what was sent stuck in the kernel, unacknowledged? Optional. */
-    bool (*stalled)(const struct pv_conn *);
     /* The moment asked for with pv_endpoint_wake_at(), pv_conn_wake_at() has come. Optional. */
     void (*wake)(struct pv_endpoint *);
     void (*wake_conn)(struct pv_conn *);

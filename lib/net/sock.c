@@ -153,15 +153,6 @@ static bool real_local(struct pv_sock *s, struct pv_addr *ret)
     return getsockname(s->fd, &ret->sa, &size) == 0;
 }
 
-static unsigned real_unacked(struct pv_sock *s)
-{
-    struct tcp_info info = {0};
-    socklen_t size = sizeof info;
-    if (!s->tcp || getsockopt(s->fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
-        return 0;
-    return info.tcpi_unacked;
-}
-
 const struct pv_machine pv_machine_real = {
     .now = real_now,
     .age_now = real_age_now,
@@ -172,7 +163,6 @@ const struct pv_machine pv_machine_real = {
     .recv = real_recv,
     .hasten = real_hasten,
     .local = real_local,
-    .unacked = real_unacked,
     .close = real_close,
 };
 
@@ -218,11 +208,6 @@ void pv_sock_hasten(struct pv_sock *s)
 bool pv_sock_local(struct pv_sock *s, struct pv_addr *ret)
 {
     return machine(s)->local(s, ret);
-}
-
-unsigned pv_sock_unacked(struct pv_sock *s)
-{
-    return machine(s)->unacked(s);
 }
 
 void pv_sock_close(struct pv_sock *s)

@@ -29,8 +29,6 @@ struct pv_machine {
     ssize_t (*recv)(struct pv_sock *, void *, size_t); /* 0: the peer closed (TCP) */
     void (*hasten)(struct pv_sock *);                  /* optional: see pv_sock_hasten() */
     bool (*local)(struct pv_sock *, struct pv_addr *ret);
-    /* Octets sent and not acknowledged (TCP_INFO tcpi_unacked, in segments); 0 for UDP. */
-    unsigned (*unacked)(struct pv_sock *);
     void (*close)(struct pv_sock *);
     void (*arm)(struct pv_loop *); /* unused by the real one; a simulation learns of new timers */
 };
@@ -46,7 +44,6 @@ ssize_t pv_sock_recv(struct pv_sock *, void *, size_t);
  * algorithm on holds its next answer for that, 40 ms long. */
 void pv_sock_hasten(struct pv_sock *);
 bool pv_sock_local(struct pv_sock *, struct pv_addr *ret);
-unsigned pv_sock_unacked(struct pv_sock *);
 void pv_sock_close(struct pv_sock *); /* NULL is fine */
 
 /* What every implementation's sock begins with. */

@@ -483,11 +483,6 @@ size_t pv_stream_unsent(const struct pv_stream *s)
     return pv_buf_length(&s->out);
 }
 
-bool pv_stream_stalled(const struct pv_stream *s)
-{
-    return s->sock && pv_sock_unacked(s->sock) > 0;
-}
-
 const struct pv_addr *pv_stream_peer(const struct pv_stream *s)
 {
     return s->sock ? &s->peer : NULL;

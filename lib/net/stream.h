@@ -48,8 +48,7 @@ void pv_stream_wrote(struct pv_stream *, size_t n);
 /* So many answers are still to come: see to it that what was read is acknowledged, by the next
  * write or else soon (pv_sock_hasten). */
 void pv_stream_expect(struct pv_stream *, unsigned answers);
-size_t pv_stream_unsent(const struct pv_stream *); /* in our buffer */
-bool pv_stream_stalled(const struct pv_stream *);  /* sent but not acknowledged (TCP_INFO) */
+size_t pv_stream_unsent(const struct pv_stream *);                        /* in our buffer */
 const struct pv_addr *pv_stream_peer(const struct pv_stream *);           /* NULL until connected */
 const struct pv_tls_facts *pv_stream_tls_facts(const struct pv_stream *); /* NULL: plaintext */
 /* Sends close_notify where it can, closes, frees (inside its own events: when they return). No

@@ -131,11 +131,6 @@ static void drop(struct pv_conn *c, struct pv_attempt *a)
         pv_framed_drop(c, a);
 }
 
-static bool stalled(const struct pv_conn *c)
-{
-    return !is_udp(c) && pv_framed_stalled(c);
-}
-
 static void close_conn(struct pv_conn *c)
 {
     if (!is_udp(c)) {
@@ -152,7 +147,7 @@ static void close_conn(struct pv_conn *c)
         .name = "do53", .scheme = (scheme_), .port = 53, .edns_size = 1232,                        \
         .traits = (traits_) | PV_TRAIT_STREAM | PV_TRAIT_PLAINTEXT,                                \
         .conn_size = sizeof(union do53_conn), .open = open, .room = room, .send = send_attempt,    \
-        .drop = drop, .stalled = stalled, .wake_conn = wake_conn, .close = close_conn,             \
+        .drop = drop, .wake_conn = wake_conn, .close = close_conn,                                 \
     }
 
 const struct pv_proto pv_proto_do53[] = {

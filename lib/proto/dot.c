@@ -74,7 +74,6 @@ const struct pv_proto pv_proto_dot[] = {
         .room = pv_framed_room,
         .send = pv_framed_send,
         .drop = pv_framed_drop,
-        .stalled = pv_framed_stalled,
         .wake_conn = pv_framed_wake,
         .close = pv_framed_close,
     },

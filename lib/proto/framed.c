@@ -165,12 +165,6 @@ void pv_framed_drop(struct pv_conn *c, struct pv_attempt *a)
         pv_conn_replace(c);
 }
 
-bool pv_framed_stalled(const struct pv_conn *c)
-{
-    const struct pv_framed *f = framed(c);
-    return f->stream && pv_stream_stalled(f->stream);
-}
-
 void pv_framed_close(struct pv_conn *c)
 {
     struct pv_framed *f = framed(c);

@@ -2,6 +2,7 @@
 
 #include "proto/registry.h"
 #include "resolver/answer.h"
+#include "resolver/failure.h"
 #include "resolver/keep.h"
 
 #define ASKER(it) pv_container(it, struct privy_query, link)
@@ -80,7 +81,7 @@ void pv_askers_fail(struct pv_query *q, enum privy_status status)
 {
     struct pv_list *first;
     struct privy_error error = {0};
-    pv_query_error(q, &error);
+    pv_failure(q, &error);
     begin_telling(q);
     while ((first = pv_list_first(&q->askers)))
         fail_asker(ASKER(first), status, &error);
@@ -151,7 +152,7 @@ static void deadline_fired(struct pv_timer *t)
     struct privy_error error = {0};
     if (pv_query_settle(q))
         return;
-    enum privy_status status = pv_query_error(q, &error);
+    enum privy_status status = pv_failure(q, &error);
     pv_list_remove(&a->link);
     if (pv_list_empty(&q->askers) && !q->background)
         pv_query_expired(q);

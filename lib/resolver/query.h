@@ -50,7 +50,5 @@ void pv_query_expired(struct pv_query *);
 void pv_query_unpark(struct pv_query *);
 /* Its askers have the stale answer; go on without them, to refresh it. */
 void pv_query_detach(struct pv_query *);
-/* The status if it failed now, and what went wrong so far, attempt by attempt. */
-enum privy_status pv_query_error(const struct pv_query *, struct privy_error *ret);
 
 #endif

@@ -117,12 +117,6 @@ static bool wire_local(struct pv_sock *w, struct pv_addr *ret)
     return false;
 }
 
-static unsigned wire_unacked(struct pv_sock *w)
-{
-    (void)w;
-    return 0;
-}
-
 static void wire_close(struct pv_sock *w)
 {
     assert_true(w->open);
@@ -138,7 +132,6 @@ static const struct pv_machine machine = {
     .send = wire_send,
     .recv = wire_recv,
     .local = wire_local,
-    .unacked = wire_unacked,
     .close = wire_close,
 };
 

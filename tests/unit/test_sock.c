@@ -69,7 +69,6 @@ static void datagrams(void **state)
     assert_int_equal(sendto(server, "answer", 6, 0, &from.sa, size), 6);
     assert_int_equal(wait_for(s, PV_SOCK_READ), PV_SOCK_READ);
     assert_int_equal(pv_sock_recv(s, bytes, sizeof bytes), 6);
-    assert_int_equal(pv_sock_unacked(s), 0);
 
     close(server); /* now the kernel tells that nobody is there */
     assert_int_equal(pv_sock_send(s, "again", 5), 5);

@@ -58,7 +58,8 @@ struct privy_attempt {
     char protocol[12];
     char reason[100]; /* plain words; "" where it succeeded or still waits */
     uint32_t milliseconds;
-    bool sent; /* false: failed before anything of it was sent */
+    bool sent;       /* false: failed before anything of it was sent */
+    bool misbehaved; /* could not be authenticated, or gave no proper answer */
 };
 
 #define PRIVY_ERROR_ATTEMPTS 16
