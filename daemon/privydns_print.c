@@ -4,19 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- names of numbers ---- */
-
-static const char *rcode_name(unsigned rcode, char out[16])
-{
-    static const char *const names[] = {"NOERROR",  "FORMERR", "SERVFAIL",
-                                        "NXDOMAIN", "NOTIMP",  "REFUSED"};
-
-    if (rcode < sizeof names / sizeof *names)
-        return names[rcode];
-    snprintf(out, 16, "RCODE%u", rcode);
-    return out;
-}
-
 /* Words for scripts: they outlive any sentence. */
 static const char *status_word(enum privy_status status)
 {
@@ -128,7 +115,7 @@ static void put_facts(const struct print_question *q, const struct privy_answer 
     unsigned rcode = privy_answer_rcode(answer);
     char word[16];
 
-    printf(";; %s", rcode_name(rcode, word));
+    printf(";; %s", privy_rcode_text(rcode, word));
     if (rcode == 0 && !print_has_data(q, answer))
         printf(", no %s record of this name", privy_type_text(q->type, word));
     if (facts->upstream)
@@ -223,7 +210,7 @@ static void json_answer(const struct print_question *q, const struct privy_answe
 
     json_question(q);
     fputs(",\"status\":", stdout);
-    put_json_text(rcode_name(privy_answer_rcode(answer), word));
+    put_json_text(privy_rcode_text(privy_answer_rcode(answer), word));
     json_sections(answer);
     json_facts(privy_answer_facts(answer));
     fputs(",\"error\":null}\n", stdout);

@@ -91,8 +91,10 @@ enum request_fate request_judge(const struct policy *policy, const struct arriva
     size_t length;
     switch (ret->verdict.kind) {
     case VERDICT_DROP:
+        pv_debug("a message is dropped: %s", ret->verdict.why);
         return REQUEST_DROP;
     case VERDICT_ERROR:
+        pv_debug("a query is refused: %s", ret->verdict.why);
         length = request_refuse(ret, reply, capacity);
         break;
     case VERDICT_SPECIAL:

@@ -30,11 +30,6 @@ static struct pv_loop *loop_of(const struct pv_conn *c)
     return c->endpoint->loop;
 }
 
-bool pv_conn_is(const struct pv_conn *c, enum pv_conn_state state)
-{
-    return c->state == state;
-}
-
 bool pv_conn_takes(const struct pv_conn *c)
 {
     return c->state == PV_CONN_READY && c->endpoint->proto->room(c) > 0;

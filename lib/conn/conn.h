@@ -42,7 +42,6 @@ struct pv_conn {
 
 struct pv_conn *pv_conn_open(struct pv_endpoint *, enum pv_kind); /* NULL: no memory */
 bool pv_conn_takes(const struct pv_conn *);                       /* ready and has room */
-bool pv_conn_is(const struct pv_conn *, enum pv_conn_state);
 /* Give it an attempt (pv_conn_takes was true). */
 void pv_conn_send(struct pv_conn *, struct pv_attempt *);
 /* An attempt leaves (answered, failed, dropped): bookkeeping, and the clocks. */

@@ -480,8 +480,3 @@ const struct pv_tls_facts *pv_tls_facts(const struct pv_tls *t)
 {
     return &t->facts;
 }
-
-const char *pv_tls_library_version(void)
-{
-    return OpenSSL_version(OPENSSL_VERSION);
-}

@@ -60,6 +60,4 @@ void pv_tls_shutdown(struct pv_tls *); /* send close_notify if it can be sent no
 const struct pv_tls_facts *pv_tls_facts(const struct pv_tls *);
 enum pv_tls_fault pv_tls_fault(const struct pv_tls *, const char **ret_reason); /* plain words */
 
-const char *pv_tls_library_version(void);
-
 #endif

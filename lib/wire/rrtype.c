@@ -62,7 +62,7 @@ const char *pv_type_text(uint16_t type, char out[16])
     return out;
 }
 
-const char *pv_rcode_text(unsigned rcode, char out[16])
+const char *privy_rcode_text(unsigned rcode, char out[16])
 {
     static const char names[][12] = {
         "NOERROR",  "FORMERR", "SERVFAIL", "NXDOMAIN", "NOTIMP",  "REFUSED",

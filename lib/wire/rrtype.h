@@ -1,4 +1,4 @@
-/* Names of types, classes and RCODEs. */
+/* Names of types. */
 #ifndef PV_WIRE_RRTYPE_H
 #define PV_WIRE_RRTYPE_H
 
@@ -6,6 +6,5 @@
 
 uint16_t pv_type_parse(const char *text); /* any case, "TYPE123" [RFC 3597 §5]; 0: unknown */
 const char *pv_type_text(uint16_t type, char out[16]);
-const char *pv_rcode_text(unsigned rcode, char out[16]); /* "NXDOMAIN", "RCODE23" */
 
 #endif

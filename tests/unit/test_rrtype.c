@@ -52,12 +52,12 @@ static void rcodes(void **state)
     (void)state;
     char out[16];
 
-    assert_string_equal(pv_rcode_text(0, out), "NOERROR");
-    assert_string_equal(pv_rcode_text(3, out), "NXDOMAIN");
-    assert_string_equal(pv_rcode_text(16, out), "BADVERS");
-    assert_string_equal(pv_rcode_text(15, out), "RCODE15");
-    assert_string_equal(pv_rcode_text(23, out), "RCODE23");
-    assert_string_equal(pv_rcode_text(4095, out), "RCODE4095");
+    assert_string_equal(privy_rcode_text(0, out), "NOERROR");
+    assert_string_equal(privy_rcode_text(3, out), "NXDOMAIN");
+    assert_string_equal(privy_rcode_text(16, out), "BADVERS");
+    assert_string_equal(privy_rcode_text(15, out), "RCODE15");
+    assert_string_equal(privy_rcode_text(23, out), "RCODE23");
+    assert_string_equal(privy_rcode_text(4095, out), "RCODE4095");
 }
 
 int main(void)

@@ -319,6 +319,8 @@ PRIVY_API const char *privy_version(void); /* "0.1.0" */
 /* Type mnemonics: "AAAA" <-> 28, also "TYPE65280". 0: unknown. */
 PRIVY_API uint16_t privy_type_parse(const char *text);
 PRIVY_API const char *privy_type_text(uint16_t type, char out[16]);
+/* "NXDOMAIN", "RCODE23"; written to out. */
+PRIVY_API const char *privy_rcode_text(unsigned rcode, char out[16]);
 
 #ifdef __cplusplus
 }
