@@ -74,6 +74,7 @@ static struct privy_resolver *resolver_new(struct worker *w, const struct config
     privy_resolver_options_default(&options);
     options.query = config->query;
     options.limits = config->limits;
+    options.limits.inflight = UINT32_MAX; /* all workers share one count: serve/request */
     if (privy_resolver_new(w->base, config->pools[i].set, w->shared->cache, &options, &r, reterr) !=
         PRIVY_OK)
         return NULL;
