@@ -126,23 +126,9 @@ static void retire(struct worker *w, struct privy_resolver *resolver, uint32_t d
 static struct privy_resolver *take_old(struct worker *w, const char *name)
 {
     const struct config *old = w->server.policy->config;
-    for (size_t i = 0; i < old->pool_count; i++) {
-        struct privy_resolver *r = w->resolvers[i];
-        if (!r || strcmp(old->pools[i].name, name) != 0)
-            continue;
-        w->resolvers[i] = NULL;
-        return r;
-    }
-    return NULL;
-}
-
-static bool had_pool(const struct worker *w, const char *name)
-{
-    const struct config *old = w->server.policy->config;
-    for (size_t i = 0; i < old->pool_count; i++)
-        if (strcmp(old->pools[i].name, name) == 0)
-            return true;
-    return false;
+    struct privy_resolver **at = &w->resolvers[config_find_pool(old, name) - old->pools], *r = *at;
+    *at = NULL;
+    return r;
 }
 
 /* Resolvers for the pools that are new; the others' places stay empty. */
@@ -151,7 +137,8 @@ static struct privy_resolver **new_resolvers(struct worker *w, const struct conf
     struct privy_error error;
     struct privy_resolver **fresh = calloc(config->pool_count, sizeof(struct privy_resolver *));
     for (size_t i = 0; fresh && i < config->pool_count; i++) {
-        if (had_pool(w, config->pools[i].name) || (fresh[i] = resolver_new(w, config, i, &error)))
+        if (config_find_pool(w->server.policy->config, config->pools[i].name) ||
+            (fresh[i] = resolver_new(w, config, i, &error)))
             continue;
         log_error("worker %u cannot use pool %s: %s", w->index, config->pools[i].name,
                   error.message);

@@ -308,14 +308,6 @@ static const char *next_pool(void *arg, size_t i)
     return i < c->pool_count ? c->pools[i].name : NULL;
 }
 
-static const struct config_pool *find_pool(const struct config *c, const char *name)
-{
-    for (size_t i = 0; i < c->pool_count; i++)
-        if (!strcmp(c->pools[i].name, name))
-            return &c->pools[i];
-    return NULL;
-}
-
 static void check_route_pool(struct config *c, struct config_route *route, struct faults *f)
 {
     struct place place = check_key_place(route->node, "pool");
@@ -325,7 +317,7 @@ static void check_route_pool(struct config *c, struct config_route *route, struc
             faults_error(f, &place, "pool: missing; a route needs one");
         return;
     }
-    route->pool = find_pool(c, route->pool_name);
+    route->pool = config_find_pool(c, route->pool_name);
     if (route->pool)
         return;
     const char *near = nearest_word(route->pool_name, next_pool, c, out);
@@ -374,5 +366,5 @@ void check_config(struct config *c, struct faults *f)
         check_pool(c, &c->pools[i], f);
     for (size_t i = 0; i < c->route_count; i++)
         check_route(c, i, f);
-    c->default_pool = find_pool(c, "default");
+    c->default_pool = config_find_pool(c, "default");
 }

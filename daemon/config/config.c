@@ -61,6 +61,14 @@ struct config *config_from_text(const char *text, size_t length, struct faults *
     return c ? config_finish(c, faults) : NULL;
 }
 
+struct config_pool *config_find_pool(const struct config *c, const char *name)
+{
+    for (size_t i = 0; i < c->pool_count; i++)
+        if (!strcmp(c->pools[i].name, name))
+            return &c->pools[i];
+    return NULL;
+}
+
 struct config *config_ref(struct config *c)
 {
     if (c)

@@ -134,6 +134,8 @@ struct config *config_load(const struct options *, const struct config *previous
 /* From text alone, with neither environment nor flags, and without opening any file: the sets of
  * upstreams are NULL. For tests and fuzzers. */
 struct config *config_from_text(const char *text, size_t length, struct faults *faults);
+/* The pool of that name, or NULL. */
+struct config_pool *config_find_pool(const struct config *, const char *name);
 struct config *config_ref(struct config *);
 void config_unref(struct config *);
 

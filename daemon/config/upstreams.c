@@ -181,14 +181,6 @@ static void check_filter(const struct config_pool *pool, struct faults *f)
                      pool->protocol);
 }
 
-static struct privy_upstreams *previous_set(const struct config *previous, const char *name)
-{
-    for (size_t i = 0; previous && i < previous->pool_count; i++)
-        if (!strcmp(previous->pools[i].name, name))
-            return previous->pools[i].set;
-    return NULL;
-}
-
 static void make_pool(const struct config *c, struct config_pool *pool,
                       const struct config *previous, struct faults *f)
 {
@@ -197,7 +189,8 @@ static void make_pool(const struct config *c, struct config_pool *pool,
                                         .protocol = pool->protocol,
                                         .pool_options = pool->options,
                                         .bootstrap = c->bootstrap_set};
-    struct privy_upstreams *old = previous_set(previous, pool->name);
+    const struct config_pool *before = previous ? config_find_pool(previous, pool->name) : NULL;
+    struct privy_upstreams *old = before ? before->set : NULL;
     struct privy_error error;
     size_t errors = f->errors;
     if (privy_upstreams_new(old, &o, &pool->set, &error)) {
