@@ -1,5 +1,6 @@
-/* One cached answer: a whole message in one allocation with the offsets of its TTLs. Immutable once
- * stored. */
+/* One cached answer: a whole message in one allocation with the offsets of its TTLs. Once stored,
+ * what it says never changes; beside it are refs, two notes of resolver/ (refreshing, held), and
+ * what the shard's lock guards (node, lru, segment). */
 #ifndef PV_CACHE_ENTRY_H
 #define PV_CACHE_ENTRY_H
 
@@ -10,7 +11,7 @@
 #include <stdatomic.h>
 
 /* What an answer is kept under [C1]: question, DO, CD, pool, and the protocol where one was asked
- * for. Two keys are equal when their octets are: fill with pv_key_make() only. */
+ * for. Fill with pv_key_make() only. */
 struct pv_key {
     uint64_t hash;
     uint64_t pool; /* hash of the pool's name and, where asked for, the protocol's word */

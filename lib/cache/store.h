@@ -1,5 +1,5 @@
 /* Answers, kept: one store for all threads, protocols and resolvers. 2^k shards, one mutex each;
- * the lock covers find, LRU bump and reference. Entries never change and are counted. Segmented
+ * the lock covers find, LRU bump and reference. Entries are counted. Segmented
  * LRU, so that a flood of random names cannot flush what is asked often. Bounded in octets, each
  * entry counted with all it costs. */
 #ifndef PV_CACHE_STORE_H
@@ -11,8 +11,8 @@
 
 /* struct privy_cache is this noun (privy_cache_new, _flush, _ref, _unref, _stats stand here). */
 
-/* A reference to the entry with this key, or NULL. Counts hit or miss by what the caller finds:
- * see pv_cache_count. */
+/* A reference to the entry with this key, or NULL. Whether that is a hit the caller decides, and
+ * says so with pv_cache_count(). */
 struct pv_entry *pv_cache_get(struct privy_cache *, const struct pv_key *);
 /* Store the entry (replacing one with its key); takes the caller's reference. A failure does not
  * replace an answer that may still be given, fresh or stale [C14]. */

@@ -1,6 +1,6 @@
 #include "proto/registry.h"
 
-/* Calls visit for each handler of this build until one returns true; that handler, or NULL. */
+/* The first handler of this build for which is() holds, or NULL. */
 static const struct pv_proto *find(bool (*is)(const struct pv_proto *, const char *),
                                    const char *word)
 {

@@ -23,7 +23,7 @@ enum pv_result {
     PV_RESULTS
 };
 
-/* What was learnt; every member atomic, written by conn/health only. */
+/* What was learnt. Atomics, but for what `lock` guards; written by conn/ only. */
 struct pv_health {
     _Atomic uint32_t srtt_us, rttvar_us; /* srtt 0: no sample yet */
     _Atomic uint32_t failures;           /* in a row: steps of back-off */
@@ -31,7 +31,7 @@ struct pv_health {
     _Atomic uint32_t timeouts;           /* unanswered questions in a row */
     _Atomic uint64_t next_trial_us;      /* monotonic: the end of the back-off */
     _Atomic uint64_t last_way_out_us;    /* no trial before, whatever is down; compare-and-swap */
-    _Atomic uint32_t state;              /* as told to the log: 0 unknown, 1 up, 2 down */
+    _Atomic uint32_t state;              /* as told to the log: conn/health's STATE_... */
     _Atomic uint64_t results[PV_RESULTS];
     _Atomic uint64_t handshakes, handshakes_resumed;
     _Atomic uint32_t connections;

@@ -6,8 +6,8 @@
  *   privy_client      the same without a loop: blocking, for many threads
  *
  * Names are text as people write them ("example.org", a trailing dot is allowed, \DDD and \X
- * escapes [RFC 1035 §5.1]); a name with non-ASCII letters gives PRIVY_EINVAL unless the library was
- * built with IDNA. Types and classes are the numbers of the DNS. All strings are UTF-8, NUL-ended.
+ * escapes [RFC 1035 §5.1]); a name with non-ASCII letters gives PRIVY_EINVAL: its "xn--" form is
+ * needed. Types and classes are the numbers of the DNS. All strings are UTF-8, NUL-ended.
  * Objects are freed by their _free, counted ones by _unref; both take NULL.
  * The library starts no thread, prints nothing, reads no file the caller did not name (but the
  * system's CA certificates) and never exits. */
@@ -260,9 +260,9 @@ PRIVY_API bool privy_answer_ede(const struct privy_answer *, unsigned i, uint16_
                                 const char **ret_text, size_t *ret_length);
 
 struct privy_record {
-    char owner[1025];       /* text, escaped, with the final dot */
-    uint16_t type, rrclass; /* ANY section: 1 answer, 2 authority, 3 additional */
-    uint8_t section;
+    char owner[1025]; /* text, escaped, with the final dot */
+    uint16_t type, rrclass;
+    uint8_t section; /* 1 answer, 2 authority, 3 additional */
     uint32_t ttl;
     const uint8_t *rdata; /* inside the wire; names in it may be compressed */
     uint16_t rdata_length;
