@@ -12,9 +12,5 @@ const struct pv_proto *pv_proto_by_scheme(const char *scheme);
 /* A word that selects upstreams: a protocol's name, or "mtls" (any TLS one with an identity). */
 bool pv_proto_word_known(const char *word);
 bool pv_proto_word_matches(const char *word, const struct pv_upstream *);
-static inline const struct pv_proto *pv_proto_of(const struct pv_upstream *up)
-{
-    return up->proto;
-}
 
 #endif

@@ -45,8 +45,7 @@ void pv_answer_fit(uint8_t *wire, size_t length, const struct pv_asker_view *v)
 static void copy_facts(struct privy_answer *out, const struct pv_attempt *from)
 {
     snprintf(out->upstream, sizeof out->upstream, "%s", from->upstream->name);
-    snprintf(out->protocol, sizeof out->protocol, "%s",
-             ((const struct pv_proto *)from->upstream->proto)->name);
+    snprintf(out->protocol, sizeof out->protocol, "%s", from->upstream->proto->name);
     out->facts.upstream = out->upstream;
     out->facts.protocol = out->protocol;
     out->facts.reused = from->reused;

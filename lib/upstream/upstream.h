@@ -41,6 +41,8 @@ struct pv_health {
     void *watch_arg;
 };
 
+struct pv_proto;
+
 struct pv_upstream {
     _Atomic unsigned refs;
     char *name;          /* unique in its set */
@@ -56,8 +58,8 @@ struct pv_upstream {
     char *client_cert, *client_key, *client_key_passphrase_file;
     bool tls13_only;
     uint64_t files; /* digest of what the named files were when it was added (size, time, inode) */
-    const void *proto; /* const struct pv_proto *, set by the set it is added to */
-    void *shared;      /* the protocol's state per process (trust), made by its check() */
+    const struct pv_proto *proto; /* conn/proto.h; set by the set it is added to */
+    void *shared; /* the protocol's state per process (trust), made by its check() */
     void (*shared_free)(void *);
     struct pv_health health;
 };
