@@ -246,8 +246,10 @@ static void set_add(struct privy_upstreams *set, const char *url,
 {
     struct privy_error error;
 
-    if (privy_upstreams_add(set, url, options, &error) != PRIVY_OK)
-        bad_usage("upstream %s: %s", url, error.message);
+    if (privy_upstreams_add(set, url, options, &error) == PRIVY_OK)
+        return;
+    fprintf(stderr, "privydns: upstream %s: %s\n", url, error.message);
+    exit(EXIT_BAD_USAGE);
 }
 
 /* Those of the build; they have their addresses with them. */
@@ -289,12 +291,6 @@ static void trace_line(void *begun, enum privy_log_level level, const char *line
     fprintf(stderr, "%8.1f ms  %s\n", milliseconds() - *(const double *)begun, line);
 }
 
-static bool is_usage(enum privy_status status)
-{
-    return status == PRIVY_EINVAL || status == PRIVY_EUNSUPPORTED || status == PRIVY_EFILE ||
-           status == PRIVY_EPERM;
-}
-
 static int ask(const struct arguments *a, struct privy_client *client)
 {
     struct privy_answer *answer;
@@ -303,8 +299,10 @@ static int ask(const struct arguments *a, struct privy_client *client)
         privy_lookup(client, a->question.name, a->question.type, a->protocol, &answer, &error);
     int result = EXIT_UNRESOLVED;
 
-    if (is_usage(status))
-        bad_usage("%s", error.message);
+    if (status == PRIVY_EINVAL)
+        bad_usage("'%s' is not a domain name", a->question.name);
+    if (status == PRIVY_EUNSUPPORTED)
+        bad_usage("-P: none of the upstreams speaks '%s'", a->protocol);
     if (status != PRIVY_OK) {
         print_error(&a->question, &error);
         return EXIT_UNRESOLVED;
