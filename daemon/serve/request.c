@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SPARE_MOST 1024
-
 static uint64_t now_us(void)
 {
     struct timespec t;
@@ -22,16 +20,8 @@ bool server_init(struct server *s, struct policy *policy, struct limits *limits,
 {
     *s = (struct server){.policy = policy_ref(policy), .limits = limits, .stats = stats};
     pv_list_init(&s->pending);
-    pv_list_init(&s->spare);
     s->scratch = malloc(PV_MESSAGE_MAX);
     return s->scratch != NULL;
-}
-
-static void free_all(struct pv_list *list)
-{
-    pv_list_each_safe (it, list)
-        free(pv_container(it, struct request, link));
-    pv_list_init(list);
 }
 
 void server_done(struct server *s)
@@ -39,8 +29,8 @@ void server_done(struct server *s)
     if (!s->policy)
         return;
     atomic_fetch_sub_explicit(&s->limits->inflight, s->pending_count, memory_order_relaxed);
-    free_all(&s->pending);
-    free_all(&s->spare);
+    pv_list_each_safe (it, &s->pending)
+        free(pv_container(it, struct request, link));
     free(s->scratch);
     policy_unref(s->policy);
     *s = (struct server){0};
@@ -120,14 +110,7 @@ enum request_fate request_judge(const struct policy *policy, const struct arriva
 
 static struct request *request_new(struct server *s, const struct judged *j)
 {
-    struct pv_list *spare = pv_list_first(&s->spare);
-    struct request *r = spare ? pv_container(spare, struct request, link) : NULL;
-    if (r) {
-        pv_list_remove(&r->link);
-        s->spare_count--;
-    } else {
-        r = malloc(sizeof *r);
-    }
+    struct request *r = malloc(sizeof *r);
     if (!r)
         return NULL;
     r->server = s;
@@ -151,12 +134,7 @@ static void request_free(struct request *r)
     pv_list_remove(&r->owner_link);
     pv_list_remove(&r->link);
     s->pending_count--;
-    if (s->spare_count < SPARE_MOST) {
-        pv_list_prepend(&s->spare, &r->link);
-        s->spare_count++;
-    } else {
-        free(r);
-    }
+    free(r);
     if (!s->pending_count && s->idle)
         s->idle(s->idle_arg);
 }

@@ -19,8 +19,8 @@ struct server {
     struct privy_resolver **resolvers; /* as policy->config->pools; the worker's */
     struct limits *limits;
     struct stats *stats;
-    struct pv_list pending, spare; /* requests */
-    unsigned pending_count, spare_count;
+    struct pv_list pending; /* requests */
+    unsigned pending_count;
     uint8_t *scratch; /* PV_MESSAGE_MAX octets: replies of misses are built here */
     /* Told when the last pending request has gone; may be NULL. */
     void (*idle)(void *arg);
@@ -59,7 +59,7 @@ size_t request_refuse(const struct judged *, uint8_t *reply, size_t capacity);
 
 /* A question that waits for its answer. The transport that got it fills in the part below. */
 struct request {
-    struct pv_list link; /* in server->pending or server->spare */
+    struct pv_list link; /* server->pending */
     struct server *server;
     struct asker asker;
     struct pv_header header;
