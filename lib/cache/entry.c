@@ -7,8 +7,9 @@
 
 #include <stddef.h>
 
-/* A message and a little: the struct, and the offsets of an ordinary number of records. */
-#define ENTRY_MAX (65536 + 2048)
+/* The largest message holds at most so many records of 11 octets: an offset for each. */
+#define RECORDS_MOST ((65535 - 12) / 11)
+#define ENTRY_MAX    (sizeof(struct pv_entry) + 65535 + RECORDS_MOST * sizeof(uint16_t))
 /* No record is shown with a longer life [C4]. */
 #define TTL_CAP   86400
 #define TTL_STALE 30

@@ -43,10 +43,14 @@ void pv_health_reason(struct pv_upstream *up, char *out, size_t capacity)
 static uint32_t tell(struct pv_upstream *up, uint32_t state, const char *reason)
 {
     struct pv_health *h = &up->health;
+    if (LOAD(h->state) == state)
+        return state;
+    lock(h); /* state and reason belong together */
     uint32_t before = atomic_exchange(&h->state, state);
-    if (before == state)
+    if (before == state) {
+        unlock(h);
         return before;
-    lock(h);
+    }
     snprintf(h->reason, sizeof h->reason, "%s", reason);
     privy_event_callback *watch = h->watch;
     void *arg = h->watch_arg;

@@ -77,14 +77,12 @@ void pv_askers_answer(struct pv_query *q, struct pv_entry *e, const struct pv_at
     end_telling(q);
 }
 
-void pv_askers_fail(struct pv_query *q, enum privy_status status)
+void pv_askers_fail(struct pv_query *q, enum privy_status status, struct privy_error *error)
 {
     struct pv_list *first;
-    struct privy_error error = {0};
-    pv_failure(q, &error);
     begin_telling(q);
     while ((first = pv_list_first(&q->askers)))
-        fail_asker(ASKER(first), status, &error);
+        fail_asker(ASKER(first), status, error);
     end_telling(q);
 }
 
@@ -309,13 +307,15 @@ static void refresh(struct privy_resolver *r, struct pv_entry *e, const struct p
                     const struct pv_query_view *v, const char *protocol)
 {
     struct pv_ask what = ask_of(v, NULL, 0, &r->options.query);
-    if (!refresh_due(r, e) || atomic_exchange(&e->refreshing, true) ||
-        pv_map_find(&r->flying, key->hash, same_key, key))
+    if (!refresh_due(r, e) || pv_map_find(&r->flying, key->hash, same_key, key) ||
+        atomic_exchange(&e->refreshing, true))
         return;
     struct pv_entry *stale = pv_cache_options(r->cache)->stale ? pv_entry_ref(e) : NULL;
     struct pv_query *q = pv_query_new(r, key, &what, protocol, &r->options.query, stale);
-    if (!q)
+    if (!q) {
+        atomic_store(&e->refreshing, false);
         return;
+    }
     q->background = true;
     pv_query_begin(q);
 }

@@ -32,7 +32,7 @@ struct privy_query {
  * (from attempt, or a stale one: NULL), or the failure. Frees the query. The last thing to do with
  * it: a callback may free the resolver. */
 void pv_askers_answer(struct pv_query *, struct pv_entry *entry, const struct pv_attempt *from);
-void pv_askers_fail(struct pv_query *, enum privy_status);
+void pv_askers_fail(struct pv_query *, enum privy_status, struct privy_error *);
 /* Give them the stale entry; the query goes on without them. */
 void pv_askers_stale(struct pv_query *);
 /* Forget them without a word (the resolver goes). */

@@ -109,12 +109,20 @@ void pv_query_free(struct pv_query *q)
 
 /* ---- ends ---- */
 
+/* PRIVY_OK: the status follows from what was tried. What failed is noted before it is dropped. */
+static void fail_with(struct pv_query *q, enum privy_status status)
+{
+    struct privy_error error = {0};
+    enum privy_status of_attempts = pv_failure(q, &error);
+    retire(q, NULL);
+    pv_askers_fail(q, status == PRIVY_OK ? of_attempts : status, &error);
+}
+
 static void finish(struct pv_query *q, struct pv_attempt *a)
 {
     struct pv_entry *entry = q->opaque ? NULL : pv_keep_answer(q, a);
     if (!entry && !q->opaque) {
-        retire(q, a);
-        pv_askers_fail(q, PRIVY_ENOMEM);
+        fail_with(q, PRIVY_ENOMEM);
         return;
     }
     /* An error is no refresh: what is stale is better [RFC 8767 §4]. */
@@ -129,9 +137,7 @@ static void fail(struct pv_query *q)
     pv_keep_failure(q);
     if (q->stale)
         pv_askers_stale(q);
-    enum privy_status status = pv_failure(q, NULL);
-    retire(q, NULL);
-    pv_askers_fail(q, status);
+    fail_with(q, PRIVY_OK);
 }
 
 bool pv_query_settle(struct pv_query *q)

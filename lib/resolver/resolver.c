@@ -115,6 +115,22 @@ static bool build(struct privy_resolver *r, struct privy_upstreams *set, struct 
     return true;
 }
 
+/* What was taken over goes on as before, what is new goes. */
+static void give_back(struct privy_resolver *r, struct pv_list *fresh)
+{
+    pv_list_each_safe (it, fresh) {
+        struct pv_endpoint *e = ENDPOINT(it);
+        bool ours = false;
+        for (unsigned i = 0; r->set && i < r->set->count; i++)
+            ours |= r->set->members[i] == e->upstream;
+        pv_list_remove(it);
+        if (ours)
+            pv_list_append(&r->endpoints, it);
+        else
+            pv_endpoint_free(e);
+    }
+}
+
 enum privy_status privy_resolver_set_upstreams(struct privy_resolver *r,
                                                struct privy_upstreams *set)
 {
@@ -122,7 +138,7 @@ enum privy_status privy_resolver_set_upstreams(struct privy_resolver *r,
     pv_list_init(&fresh);
     bool complete = build(r, set, &fresh);
     if (!complete) {
-        pv_list_splice(&r->endpoints, &fresh); /* what was taken over goes on as before */
+        give_back(r, &fresh);
         return PRIVY_ENOMEM;
     }
     pv_list_each_safe (it, &r->endpoints) {

@@ -152,7 +152,7 @@ static struct pv_upstream *in_previous(const struct privy_upstreams *set,
     return NULL;
 }
 
-/* Is it complete, and allowed here? */
+/* Is it allowed in this set? The same upstream may be in one set and not in another. */
 static enum privy_status admit(const struct privy_upstreams *set, struct pv_upstream *up,
                                struct privy_error *reterr)
 {
@@ -165,6 +165,13 @@ static enum privy_status admit(const struct privy_upstreams *set, struct pv_upst
     if (up->address_count == 0 && !set->bootstrap)
         return pv_error(reterr, PRIVY_EINVAL,
                         "url: no address for '%s': give `addresses`, or `bootstrap`", up->url.host);
+    return PRIVY_OK;
+}
+
+/* Is it complete? Reads its files, once. */
+static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
+{
+    const struct pv_proto *proto = up->proto;
     if (pv_upstream_has_identity(up))
         return pv_error(reterr, PRIVY_EUNSUPPORTED,
                         "client_cert: this version cannot present client certificates");
@@ -195,14 +202,17 @@ enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *u
     if (status != PRIVY_OK)
         return status;
     up->proto = proto;
-    up->files = stamp(stamp(stamp(0, up->ca_file), up->client_cert), up->client_key);
+    up->files = stamp(stamp(stamp(stamp(0, up->ca_file), up->client_cert), up->client_key),
+                      up->client_key_passphrase_file);
     status = settle_name(set, up, options && options->name, reterr);
+    if (status == PRIVY_OK)
+        status = admit(set, up, reterr);
     struct pv_upstream *old = status == PRIVY_OK ? in_previous(set, up) : NULL;
     if (old) {
         pv_upstream_unref(up);
         up = old;
     } else if (status == PRIVY_OK) {
-        status = admit(set, up, reterr);
+        status = check(up, reterr);
     }
     if (status == PRIVY_OK && !append(set, up))
         status = pv_error(reterr, PRIVY_ENOMEM, "no memory");

@@ -1,10 +1,11 @@
 """Upstreams that misbehave as no real server does: the attempt fails, the next one is asked."""
 import socket
+import time
 
 import dns.message
 import dns.rcode
 
-from harness import SystemTest, ede, wait_until
+from harness import SystemTest, ede, read_frame, send_frame, wait_until
 from peer import Peer, honest
 
 
@@ -139,6 +140,26 @@ class OddButLegal(SystemTest):
         daemon = self.daemon(self.begin(Peer("127.0.0.2", self.certificate, behave)))
         self.assert_answers(daemon, name)
         return daemon
+
+    def test_as_many_records_as_fit(self):
+        """64 KiB of A records, from a server that keeps a second attempt waiting."""
+        count = 4090
+
+        def behave(talk):
+            for query in talk.queries():
+                end = query.index(b"\0", 12) + 5
+                if query[12]:
+                    time.sleep(0.7)
+                talk.frame(query[:2] + b"\x81\x80\0\1" + count.to_bytes(2, "big") + bytes(4)
+                           + query[12:end] + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1" * count)
+
+        daemon = self.daemon(self.begin(Peer("127.0.0.2", self.certificate, behave)))
+        query = dns.message.make_query("many.example", "A")
+        for _ in range(2):  # from the server, from the cache
+            with daemon.connect() as s:
+                send_frame(s, query.to_wire())
+                reply = read_frame(s)
+            self.assertEqual((reply[3] & 15, int.from_bytes(reply[6:8], "big")), (0, count))
 
     def test_octet_by_octet(self):
         def behave(talk):

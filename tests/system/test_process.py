@@ -223,6 +223,16 @@ class Reload(SystemTest):
         self.assert_answers(daemon, "after.example")
         self.assertEqual(peer.accepted, 1)
 
+    def test_plaintext_ends_with_its_permission(self):
+        config = self.config({"url": "tcp://127.0.0.2", "name": "clear"})
+        config["pools"]["default"]["plaintext"] = True
+        daemon = self.begin(Daemon(self.path("privydnsd"), config))
+        config["pools"]["default"]["plaintext"] = False
+        daemon.write(config)
+        daemon.send(signal.SIGHUP)
+        daemon.wait_log("not encrypted")
+        self.assertEqual(daemon.log_lines("configuration reloaded"), [])
+
     def test_listen_changes(self):
         peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
         daemon = self.daemon(peer)
