@@ -186,7 +186,7 @@ static const struct schema_row upstream_rows[] = {
      .scheme = "https://",
      .meaning = "how https:// is asked; auto: get where post is refused"},
     {"client_cert", TYPE_PATH, IN_UPSTREAM(client_cert), .check = check_some,
-     .example = "corp.crt", .meaning = "our certificate, PEM"},
+     .example = "corp.crt", .meaning = "our certificate, PEM; refused in this version"},
     {"client_key", TYPE_PATH, IN_UPSTREAM(client_key), .check = check_some, .example = "corp.key",
      .meaning = "its private key, PEM; refused when others can read it"},
     {"client_key_passphrase_file", TYPE_PATH, IN_UPSTREAM(client_key_passphrase_file),
