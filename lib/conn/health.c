@@ -43,18 +43,16 @@ void pv_health_reason(struct pv_upstream *up, char *out, size_t capacity)
 static uint32_t tell(struct pv_upstream *up, uint32_t state, const char *reason)
 {
     struct pv_health *h = &up->health;
-    if (LOAD(h->state) == state)
+    if (state == STATE_UP && LOAD(h->state) == STATE_UP)
         return state;
-    lock(h); /* state and reason belong together */
+    lock(h); /* state and reason belong together; down again may have another reason */
     uint32_t before = atomic_exchange(&h->state, state);
-    if (before == state) {
-        unlock(h);
-        return before;
-    }
     snprintf(h->reason, sizeof h->reason, "%s", reason);
     privy_event_callback *watch = h->watch;
     void *arg = h->watch_arg;
     unlock(h);
+    if (before == state)
+        return before;
     if (state == STATE_DOWN)
         pv_log(PRIVY_LOG_WARNING, "upstream %s: %s -> down: %s", up->name,
                before == STATE_UP ? "up" : "unknown", reason);
