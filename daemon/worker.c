@@ -30,6 +30,7 @@ struct worker {
     struct tcp *tcp;
     struct privy_resolver **resolvers; /* as server.policy->config->pools */
     struct pv_list retired;
+    uint32_t deadline_most; /* of all configurations so far, ms */
     struct event stop_timer;
     bool stopping, running;
     pthread_t thread;
@@ -106,11 +107,12 @@ static void on_retired(evutil_socket_t fd, short what, void *arg)
     retired_free(arg);
 }
 
-/* No question is lost: each ends by its deadline, answered or not. */
-static void retire(struct worker *w, struct privy_resolver *resolver, uint32_t deadline_ms)
+/* No question is lost: each ends by its deadline, answered or not. The deadline is that of the
+ * configuration it came under, which may be an earlier one. */
+static void retire(struct worker *w, struct privy_resolver *resolver)
 {
     struct retired *r = calloc(1, sizeof *r);
-    uint32_t ms = deadline_ms + RETIRE_MS;
+    uint32_t ms = w->deadline_most + RETIRE_MS;
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
     if (!r) {
         privy_resolver_free(resolver);
@@ -162,9 +164,11 @@ static void adopt_policy(struct worker *w, struct policy *policy)
             log_error("worker %u: pool %s keeps its old upstreams: no memory", w->index,
                       config->pools[i].name);
     }
+    if (w->deadline_most < old->query.deadline)
+        w->deadline_most = old->query.deadline;
     for (size_t i = 0; i < old->pool_count; i++)
         if (w->resolvers[i])
-            retire(w, w->resolvers[i], old->query.deadline);
+            retire(w, w->resolvers[i]);
     free(w->resolvers);
     w->resolvers = w->server.resolvers = fresh;
     server_set_policy(&w->server, policy);

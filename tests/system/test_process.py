@@ -4,6 +4,7 @@ import pwd
 import re
 import signal
 import socket
+import threading
 import time
 
 import dns.message
@@ -222,6 +223,30 @@ class Reload(SystemTest):
         daemon.wait_log(r"privydns\.yaml:2:\d+: ")
         self.assert_answers(daemon, "after.example")
         self.assertEqual(peer.accepted, 1)
+
+    def test_a_question_outlives_its_pool_and_its_deadline_in_the_file(self):
+        def late(talk):
+            for query in talk.queries():
+                probe = query[12] == 0
+                threading.Timer(0 if probe else 2.5, talk.answer, [query]).start()
+
+        peer = self.begin(Peer("127.0.0.2", self.certificate, late))
+        config = self.config(peer)
+        config["pools"]["other"] = {"upstreams": [self.upstream(peer)]}
+        config["routes"] = [{"zones": ["other.example"], "pool": "other"}]
+        daemon = self.begin(Daemon(self.path("privydnsd"), config))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(6)
+            s.sendto(dns.message.make_query("www.other.example", "A").to_wire(), ("127.0.0.1", 53))
+            wait_until(lambda: peer.asked("www.other.example"), 5)
+            config["query"] = {"deadline": "200ms"}
+            daemon.write(config)
+            daemon.send(signal.SIGHUP)
+            wait_until(lambda: len(daemon.log_lines("configuration reloaded")) == 1, 5)
+            del config["pools"]["other"], config["routes"]
+            daemon.write(config)
+            daemon.send(signal.SIGHUP)
+            self.assertEqual(texts(dns.message.from_wire(s.recv(4096)), "A"), ["192.0.2.10"])
 
     def test_plaintext_ends_with_its_permission(self):
         config = self.config({"url": "tcp://127.0.0.2", "name": "clear"})
