@@ -249,6 +249,8 @@ void pv_endpoint_warm(struct pv_endpoint *e)
 
 void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
 {
+    if (old->state != PV_CONN_READY && old->state != PV_CONN_SUSPECT)
+        return; /* it has been already */
     if (!find(e, old->kind, PV_CONN_OPENING) && !e->draining)
         pv_conn_open(e, old->kind);
     pv_conn_drain(old);

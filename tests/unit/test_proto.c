@@ -570,6 +570,36 @@ static void many_abandoned(void **state)
     assert_answered(&askers[4500]);
 }
 
+/* It is replaced once, however its reserved ids come and go while it drains. */
+static void many_abandoned_while_draining(void **state)
+{
+    (void)state;
+    enum { HELD = 20 };
+    struct privy_query *held[HELD];
+    uint8_t late[HELD][512];
+    size_t length[HELD], n;
+    for (unsigned i = 0; i < HELD; i++)
+        held[i] = ask(i);
+    turns();
+    for (unsigned i = 0; i < 4096; i++) {
+        struct privy_query *q = ask(HELD + i);
+        turns();
+        privy_cancel(q);
+        while ((n = next_query(&wires[0], late[i % HELD])))
+            length[i % HELD] = n;
+        wires[0].out_length = wires[0].out_seen = 0;
+    }
+    turns();
+    for (unsigned i = 0; i < HELD; i++) {
+        put_message(&wires[0], late[i], make_answer(late[i], length[i], 1));
+        turns();
+        privy_cancel(held[i]);
+        turns();
+    }
+    assert_int_equal(wire_count, 2);
+    assert_false(wires[0].open);
+}
+
 /* The late answer frees its id, and shows life. */
 static void abandoned_then_answered(void **state)
 {
@@ -723,6 +753,7 @@ int main(void)
         TCP(too_much_unasked),
         TCP(peer_does_not_read),
         TCP(many_abandoned),
+        TCP(many_abandoned_while_draining),
         TCP(abandoned_then_answered),
         TCP(refused_then_not),
         UDP(forged),
