@@ -22,21 +22,37 @@ struct asker asker_of(const struct pv_query_view *q, bool tcp, uint16_t edns_siz
 
 /* ---- Extended DNS Errors ---- */
 
-/* The longest prefix of at most `most` octets that ends between characters. */
-static size_t utf8_cut(const char *text, size_t length, size_t most)
+/* Octets of the UTF-8 character at p; 0: it is none [RFC 3629 §4], or a control character. */
+static size_t utf8_character(const uint8_t *p, size_t n)
 {
-    if (length <= most)
-        return length;
-    while (most && ((uint8_t)text[most] & 0xc0) == 0x80)
-        most--;
-    return most;
+    static const uint32_t least[] = {0, ' ', 0x80 + ' ', 0x800, 0x10000};
+    size_t length = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    uint32_t c = length == 1 ? p[0] : p[0] & (0x7fU >> length);
+    if ((p[0] >= 0x80 && p[0] < 0xc2) || p[0] > 0xf4 || length > n)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+        c = c << 6 | (p[i] & 0x3f);
+    }
+    bool surrogate = c >= 0xd800 && c < 0xe000;
+    return c < least[length] || c == 127 || surrogate || c > 0x10ffff ? 0 : length;
 }
 
+/* As far as there is room for whole characters. Others than text, an upstream's for instance, are
+ * shown as '?': there are clients that refuse the whole answer for them. */
 static void ede_append(struct answer_ede *e, const char *text, size_t length)
 {
-    size_t n = utf8_cut(text, length, ANSWER_EDE_TEXT - (size_t)e->text_length);
-    memcpy(e->text + e->text_length, text, n);
-    e->text_length = (uint8_t)(e->text_length + n);
+    const uint8_t *p = (const uint8_t *)text;
+    while (length) {
+        size_t n = utf8_character(p, length), taken = n ? n : 1;
+        if (e->text_length + taken > ANSWER_EDE_TEXT)
+            return;
+        memcpy(e->text + e->text_length, n ? (const void *)p : "?", taken);
+        e->text_length = (uint8_t)(e->text_length + taken);
+        p += taken;
+        length -= taken;
+    }
 }
 
 void answer_ede_add(struct answer_edes *edes, uint16_t code, const char *who, const char *what,

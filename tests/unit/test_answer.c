@@ -192,6 +192,30 @@ static void ede_texts_are_cut_between_characters(void **state)
     assert_int_equal(edes.count, 2);
 }
 
+/* What is no text does not become one: a client that decodes strictly must not choke. */
+static void ede_texts_are_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } rows[] = {
+        {"plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+         "plain \xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80"},
+        {"a\nb\x1b[2J\x7f", "a?b?[2J?"},
+        {"\xff\xfe\x80", "???"},
+        {"\xc0\x80 \xe0\x80\xaf \xf0\x80\x80\xaf", "?? ??? ????"}, /* overlong */
+        {"\xed\xa0\x80 \xf4\x90\x80\x80", "??? ????"},             /* surrogate, too large */
+        {"\xc2\x85", "??"},                                        /* control */
+        {"cut \xe2\x82", "cut ??"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct answer_edes edes = {0};
+        answer_ede_add(&edes, 22, NULL, rows[i].in, strlen(rows[i].in));
+        assert_int_equal(edes.items[0].text_length, strlen(rows[i].out));
+        assert_memory_equal(edes.items[0].text, rows[i].out, strlen(rows[i].out));
+    }
+}
+
 /* ---- signed answers ---- */
 
 static void signed_answers_are_not_touched(void **state)
@@ -234,6 +258,7 @@ int main(void)
         cmocka_unit_test(extended_rcodes_need_opt),
         cmocka_unit_test(keepalive_where_asked),
         cmocka_unit_test(ede_texts_are_cut_between_characters),
+        cmocka_unit_test(ede_texts_are_utf8),
         cmocka_unit_test(signed_answers_are_not_touched),
         cmocka_unit_test(empty_replies),
     };
