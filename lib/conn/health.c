@@ -39,26 +39,29 @@ void pv_health_reason(struct pv_upstream *up, char *out, size_t capacity)
     unlock(&up->health);
 }
 
-/* Whoever changes the state tells it; everybody else stays silent. Returns the state before. */
+/* Whoever changes the state tells it; everybody else stays silent. A peer that answers probes only
+ * goes up and down without a word until it answers a question. Returns the state before. */
 static uint32_t tell(struct pv_upstream *up, uint32_t state, const char *reason)
 {
     struct pv_health *h = &up->health;
-    if (state == STATE_UP && LOAD(h->state) == STATE_UP)
+    bool quiet = state == STATE_UP && LOAD(h->timeouts) >= TIMEOUTS_MOST;
+    if (state == STATE_UP && LOAD(h->state) == STATE_UP && LOAD(h->told) == STATE_UP)
         return state;
     lock(h); /* state and reason belong together; down again may have another reason */
     uint32_t before = atomic_exchange(&h->state, state);
+    uint32_t told = quiet ? state : atomic_exchange(&h->told, state);
     snprintf(h->reason, sizeof h->reason, "%s", reason);
     privy_event_callback *watch = h->watch;
     void *arg = h->watch_arg;
     unlock(h);
-    if (before == state)
+    if (told == state)
         return before;
     if (state == STATE_DOWN)
         pv_log(PRIVY_LOG_WARNING, "upstream %s: %s -> down: %s", up->name,
-               before == STATE_UP ? "up" : "unknown", reason);
+               told == STATE_UP ? "up" : "unknown", reason);
     else
         pv_log(PRIVY_LOG_NOTICE, "upstream %s: %s -> up", up->name,
-               before == STATE_DOWN ? "down" : "unknown");
+               told == STATE_DOWN ? "down" : "unknown");
     if (watch)
         watch(arg, up->name, state == STATE_UP, reason);
     return before;

@@ -31,7 +31,8 @@ struct pv_health {
     _Atomic uint32_t timeouts;           /* unanswered questions in a row */
     _Atomic uint64_t next_trial_us;      /* monotonic: the end of the back-off */
     _Atomic uint64_t last_way_out_us;    /* no trial before, whatever is down; compare-and-swap */
-    _Atomic uint32_t state;              /* as told to the log: conn/health's STATE_... */
+    _Atomic uint32_t state;              /* conn/health's STATE_... */
+    _Atomic uint32_t told;               /* the same, as last told to the log and the watch */
     _Atomic uint64_t results[PV_RESULTS];
     _Atomic uint64_t handshakes, handshakes_resumed;
     _Atomic uint32_t connections;
