@@ -38,8 +38,8 @@ static void check_listen(const struct config *c, struct faults *f)
     if (list && !c->listen.count)
         faults_error(f, &list->place, "listen: no address to answer on");
     for (size_t i = 0; i < c->listen.count; i++) {
+        struct place place = check_item_place(list, i);
         for (size_t k = 0; k < i; k++) {
-            struct place place = check_item_place(list, i);
             if (c->listen.items[i].sa.sa_family &&
                 pv_addr_equal(&c->listen.items[i], &c->listen.items[k]))
                 faults_error(f, &place, "listen: %s is given twice",
