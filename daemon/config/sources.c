@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -91,12 +92,29 @@ static void take_text(struct sources *s, const char *path, const char *text, siz
     node_merge(s->tree, tree);
 }
 
+/* Opening never waits, as it would at a pipe without a writer; a reload must not hang there. */
+static int open_file(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd >= 0)
+        fcntl(fd, F_SETFL, O_RDONLY);
+    return fd;
+}
+
+static bool is_pipe(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
+}
+
 static void take_file(struct sources *s, const char *path, bool may_be_missing)
 {
     size_t length = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open_file(path);
     char *text = fd < 0 ? NULL : read_all(fd, &length);
-    if (text)
+    if (text && !length && is_pipe(fd))
+        faults_error(s->faults, &(struct place){.source = path}, "a pipe that nothing comes from");
+    else if (text)
         take_text(s, path, text, length);
     else if (errno != ENOENT || !may_be_missing)
         faults_error(s->faults, &(struct place){.source = path}, "cannot be read: %s",

@@ -248,6 +248,16 @@ class Reload(SystemTest):
             daemon.send(signal.SIGHUP)
             self.assertEqual(texts(dns.message.from_wire(s.recv(4096)), "A"), ["192.0.2.10"])
 
+    def test_does_not_hang_at_a_pipe(self):
+        daemon = self.daemon(self.begin(Peer("127.0.0.2", self.certificate, honest)))
+        drop_ins = daemon.dir / "privydns.yaml.d"
+        drop_ins.mkdir()
+        os.mkfifo(drop_ins / "10-pipe.yaml")
+        daemon.send(signal.SIGHUP)
+        daemon.wait_log("10-pipe.yaml.*pipe")
+        daemon.wait_log("reload failed")
+        self.assertEqual(daemon.stop(), 0)
+
     def test_plaintext_ends_with_its_permission(self):
         config = self.config({"url": "tcp://127.0.0.2", "name": "clear"})
         config["pools"]["default"]["plaintext"] = True
