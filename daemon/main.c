@@ -7,6 +7,7 @@
 #include "worker.h"
 
 #include <event2/event.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -253,6 +254,17 @@ static void log_totals(void)
 
 /* ---- start ---- */
 
+/* Started without them, a socket would take the place of stderr, and get the log. */
+static void have_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 static unsigned count_workers(const struct config *config)
 {
     cpu_set_t set;
@@ -386,6 +398,7 @@ static int test_or_print(struct faults *faults)
 int main(int argc, char **argv)
 {
     struct faults faults = {0};
+    have_standard_descriptors();
     int code = options_parse(argc, argv, &D.options);
     if (code >= 0)
         return code;

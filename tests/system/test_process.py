@@ -4,6 +4,7 @@ import pwd
 import re
 import signal
 import socket
+import subprocess
 import threading
 import time
 
@@ -257,6 +258,25 @@ class Reload(SystemTest):
         daemon.wait_log("10-pipe.yaml.*pipe")
         daemon.wait_log("reload failed")
         self.assertEqual(daemon.stop(), 0)
+
+    def test_no_client_gets_the_log(self):
+        peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
+        config = {**self.config(peer), "listen": ["127.0.0.1:53", "127.0.0.1:5353"]}
+        daemon = Daemon(self.path("privydnsd"), config)
+        child = subprocess.Popen(f"exec {PRIVYDNSD} -c {daemon.file} <&- >&- 2>&-", shell=True)
+        self.addCleanup(child.kill)
+        wait_until(daemon.answers_locally, 10)
+        config["listen"] = ["127.0.0.1:53"]
+        daemon.write(config)
+        child.send_signal(signal.SIGHUP)  # descriptors become free
+        time.sleep(0.3)
+        clients = [daemon.connect() for _ in range(5)]
+        time.sleep(0.2)
+        child.send_signal(signal.SIGTERM)
+        self.assertEqual(child.wait(5), 0)
+        for client in clients:
+            self.assertEqual(client.recv(1000), b"")
+            client.close()
 
     def test_plaintext_ends_with_its_permission(self):
         config = self.config({"url": "tcp://127.0.0.2", "name": "clear"})
