@@ -150,10 +150,7 @@ static bool find_sections(const uint8_t *message, size_t length, struct sections
     struct pv_reader r = pv_reader(message, length);
     struct pv_header h = pv_header_read(&r);
     struct pv_rr rr;
-    for (unsigned i = 0; i < h.qdcount && !r.bad; i++) {
-        pv_name_read(&r, message, NULL, NULL);
-        pv_take(&r, 4);
-    }
+    pv_questions_skip(&r, message, h.qdcount);
     ret->question = (size_t)(r.at - message);
     for (unsigned i = 0; i < h.ancount && !r.bad; i++)
         pv_rr_next(&r, message, &rr);

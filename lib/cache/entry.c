@@ -28,6 +28,13 @@ void pv_key_make(struct pv_key *key, const struct pv_question *q, uint8_t flags,
     key->hash = pv_hash(&key->pool, 14 + (size_t)key->name_length);
 }
 
+bool pv_key_equal(const struct pv_key *a, const struct pv_key *b)
+{
+    return a->hash == b->hash && a->pool == b->pool && a->type == b->type &&
+           a->rrclass == b->rrclass && a->flags == b->flags && a->name_length == b->name_length &&
+           memcmp(a->name, b->name, b->name_length) == 0;
+}
+
 /* What malloc really takes: a header of its own, in steps of two pointers. */
 static size_t allocated(size_t n)
 {

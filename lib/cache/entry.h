@@ -21,6 +21,7 @@ struct pv_key {
     uint8_t name[PV_NAME_MAX]; /* lower case; only name_length octets count */
 };
 enum { PV_KEY_DO = 1, PV_KEY_CD = 2 };
+bool pv_key_equal(const struct pv_key *, const struct pv_key *);
 void pv_key_make(struct pv_key *, const struct pv_question *, uint8_t flags, uint64_t pool);
 
 struct pv_entry {

@@ -73,11 +73,6 @@ static void end(struct pv_attempt *a, enum pv_outcome outcome, const char *reaso
     leave(a, answered);
 }
 
-void pv_attempt_end(struct pv_attempt *a, enum pv_outcome outcome, const char *reason)
-{
-    end(a, outcome, reason, false);
-}
-
 void pv_attempt_failed(struct pv_attempt *a, enum pv_outcome outcome, const char *reason)
 {
     end(a, outcome, reason, false);

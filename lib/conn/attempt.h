@@ -12,7 +12,5 @@ void pv_attempt_init(struct pv_attempt *, const struct pv_ask *, enum pv_kind,
 void pv_attempt_drop(struct pv_attempt *, bool slow);
 /* Free what the result holds. */
 void pv_attempt_done(struct pv_attempt *);
-/* End it now: outcome and reason are noted, on_end runs deferred. */
-void pv_attempt_end(struct pv_attempt *, enum pv_outcome, const char *reason);
 
 #endif

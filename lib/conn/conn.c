@@ -126,7 +126,7 @@ void pv_conn_lost(struct pv_conn *c, enum pv_outcome outcome, const char *reason
         if (a == c->probe)
             pv_list_remove(&a->link);
         else
-            pv_attempt_end(a, outcome, why);
+            pv_attempt_failed(a, outcome, why);
     }
     shut(c);
     pv_endpoint_conn_gone(e, c, outcome, why);
@@ -289,7 +289,7 @@ void pv_conn_send(struct pv_conn *c, struct pv_attempt *a)
     pv_list_append(&c->attempts, &a->link);
     c->in_flight++;
     if (!c->endpoint->proto->send(c, a)) {
-        pv_attempt_end(a, PV_NO_ROOM, "no memory for it");
+        pv_attempt_failed(a, PV_NO_ROOM, "no memory for it");
         return;
     }
     a->was_sent = true;

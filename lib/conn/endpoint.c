@@ -185,7 +185,7 @@ static void fail_waiting(struct pv_endpoint *e, enum pv_kind kind, enum pv_outco
     pv_list_each_safe (it, &e->waiting) {
         struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
         if (a->kind == kind)
-            pv_attempt_end(a, outcome, reason);
+            pv_attempt_failed(a, outcome, reason);
     }
 }
 

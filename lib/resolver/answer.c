@@ -135,10 +135,7 @@ static size_t skip_questions(const struct privy_answer *a)
 {
     struct pv_reader r = pv_reader(a->wire, a->length);
     struct pv_header h = pv_header_read(&r);
-    for (unsigned i = 0; i < h.qdcount && !r.bad; i++) {
-        pv_name_read(&r, a->wire, NULL, NULL);
-        pv_take(&r, 4);
-    }
+    pv_questions_skip(&r, a->wire, h.qdcount);
     return r.bad ? a->length : (size_t)(r.at - a->wire);
 }
 

@@ -168,13 +168,9 @@ void privy_cancel(struct privy_query *a)
 
 /* ---- asking ---- */
 
-static bool same_key(const struct pv_map_node *node, const void *key)
+static bool has_key(const struct pv_map_node *node, const void *key)
 {
-    const struct pv_key *a = &pv_container(node, struct pv_query, node)->key;
-    const struct pv_key *b = key;
-    return a->hash == b->hash && a->pool == b->pool && a->type == b->type &&
-           a->rrclass == b->rrclass && a->flags == b->flags && a->name_length == b->name_length &&
-           memcmp(a->name, b->name, b->name_length) == 0;
+    return pv_key_equal(&pv_container(node, struct pv_query, node)->key, key);
 }
 
 static void join(struct privy_query *a, struct pv_query *q,
@@ -269,7 +265,7 @@ static bool fly(struct privy_query *a, const struct pv_key *key, const struct pv
 {
     struct privy_resolver *r = a->resolver;
     struct pv_map_node *node =
-        ask->opaque ? NULL : pv_map_find(&r->flying, key->hash, same_key, key);
+        ask->opaque ? NULL : pv_map_find(&r->flying, key->hash, has_key, key);
     if (node) {
         pv_entry_unref(stale);
         a->joined = true;
@@ -307,7 +303,7 @@ static void refresh(struct privy_resolver *r, struct pv_entry *e, const struct p
                     const struct pv_query_view *v, const char *protocol)
 {
     struct pv_ask what = ask_of(v, NULL, 0, &r->options.query);
-    if (!refresh_due(r, e) || pv_map_find(&r->flying, key->hash, same_key, key) ||
+    if (!refresh_due(r, e) || pv_map_find(&r->flying, key->hash, has_key, key) ||
         atomic_exchange(&e->refreshing, true))
         return;
     struct pv_entry *stale = pv_cache_options(r->cache)->stale ? pv_entry_ref(e) : NULL;

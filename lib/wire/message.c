@@ -36,6 +36,14 @@ static bool read_rest(struct pv_reader *r, const uint8_t *message, struct pv_rr 
     return !r->bad;
 }
 
+void pv_questions_skip(struct pv_reader *r, const uint8_t *message, unsigned n)
+{
+    for (unsigned i = 0; i < n && !r->bad; i++) {
+        pv_name_read(r, message, NULL, NULL);
+        pv_take(r, 4);
+    }
+}
+
 bool pv_rr_read(struct pv_reader *r, const uint8_t *message, uint8_t owner[PV_NAME_MAX],
                 size_t *ret_owner_length, struct pv_rr *ret, const char **ret_why)
 {

@@ -82,6 +82,9 @@ struct pv_rr {
     uint32_t ttl;
     struct pv_reader rdata;
 };
+/* Skip n questions. */
+void pv_questions_skip(struct pv_reader *r, const uint8_t *message, unsigned n);
+
 /* The next record; owner (may be NULL) gets the uncompressed owner, *ret_owner_length its length.
  * False with r bad when it is malformed; *ret_why then says how ("name runs past end",
  * "rdata past end", the reasons of pv_name_read ...). */
