@@ -39,6 +39,8 @@ static void log_faults(const struct faults *faults)
     for (size_t i = 0; i < faults->count; i++)
         log_write(faults->items[i].warning ? PRIVY_LOG_WARNING : PRIVY_LOG_ERROR, "%s",
                   faults->items[i].text);
+    if (faults->more)
+        log_error("and more");
 }
 
 static void apply_log(const struct config *config)

@@ -94,8 +94,12 @@ static void faults_add(struct faults *f, const struct place *place, bool warning
     tame(text);
     if (said_before(f, &new))
         return;
-    f->errors += !warning;
-    insert(f, &new);
+    if (f->errors < FAULTS_MAX)
+        f->errors += !warning;
+    if (f->count < FAULTS_MAX)
+        insert(f, &new);
+    else
+        f->more = true;
 }
 
 void faults_error(struct faults *f, const struct place *place, const char *format, ...)
@@ -118,6 +122,8 @@ void faults_print(const struct faults *f, FILE *out)
 {
     for (size_t i = 0; i < f->count; i++)
         fprintf(out, "%s\n", f->items[i].text);
+    if (f->more)
+        fputs("and more\n", out);
     if (f->errors && !f->count)
         fputs("no memory\n", out);
 }

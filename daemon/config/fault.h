@@ -22,10 +22,14 @@ struct fault {
     unsigned line, column;
 };
 
+enum { FAULTS_MAX = 100 };
+
 struct faults {
-    struct fault *items; /* source by source, in order of their lines */
+    struct fault *items; /* source by source, in order of their lines; FAULTS_MAX at most */
     size_t count;
-    size_t errors; /* those that are not warnings; also counts what memory did not suffice for */
+    bool more; /* there are more than those */
+    size_t
+        errors; /* those that are not warnings; also counts what items lacks, FAULTS_MAX at most */
 };
 
 /* What comes second at the place of an error is left out: it follows from the first. */

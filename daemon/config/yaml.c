@@ -3,6 +3,8 @@
 #include <string.h>
 #include <yaml.h>
 
+enum { SKIP_MAX = 64 };
+
 struct builder {
     struct arena *arena;
     struct faults *faults;
@@ -13,7 +15,7 @@ struct builder {
     unsigned depth;
     struct node *key; /* of the map on top: its value is expected next */
     struct node *root;
-    unsigned skip; /* > 0: inside what is too deep or no key: that many levels */
+    unsigned skip; /* > 0: inside what is too deep or no key, so an error: that many levels */
     bool failed;
 };
 
@@ -142,12 +144,19 @@ static void on_begin(struct builder *b, enum node_kind kind, const yaml_event_t 
     }
 }
 
+/* It is an error already. libyaml's time grows with the square of the levels: no need to go on. */
+static void skip(struct builder *b, bool begin, bool end)
+{
+    b->skip = b->skip + begin - end;
+    b->failed |= b->skip > SKIP_MAX;
+}
+
 static void on_event(struct builder *b, const yaml_event_t *e)
 {
     bool begin = e->type == YAML_SEQUENCE_START_EVENT || e->type == YAML_MAPPING_START_EVENT;
     bool end = e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
     if (b->skip)
-        b->skip = b->skip + begin - end;
+        skip(b, begin, end);
     else if (e->type == YAML_SCALAR_EVENT)
         on_scalar(b, e);
     else if (e->type == YAML_ALIAS_EVENT)

@@ -136,6 +136,29 @@ static void syntax(void **state)
                   "privydns.yaml:1:16: nested deeper than 8 levels\n");
 }
 
+/* A file of the size allowed may be nothing but faults: told in a moment, on one screen or two. */
+static void O16_bombs(void **state)
+{
+    enum { BRACKETS = 100000, KEYS = 250 };
+    char *text = malloc(BRACKETS + 1), *at = text;
+    struct faults faults = {0};
+    (void)state;
+    assert_non_null(text);
+    memset(text, '[', BRACKETS);
+    memcpy(text, "a: ", 3);
+    text[BRACKETS] = '\0';
+    expect_faults(text, "privydns.yaml:1:11: nested deeper than 8 levels\n");
+    for (unsigned i = 0; i < KEYS; i++)
+        at += sprintf(at, "k%u: 1\n", i);
+    write_file("privydns.yaml", text);
+    free(text);
+    assert_null(load(NULL, &faults));
+    assert_int_equal(faults.count, FAULTS_MAX);
+    assert_int_equal(faults.errors, FAULTS_MAX);
+    assert_true(faults.more);
+    faults_done(&faults);
+}
+
 static void quotes(void **state)
 {
     (void)state;
@@ -605,6 +628,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(syntax),
+        cmocka_unit_test(O16_bombs),
         cmocka_unit_test(quotes),
         cmocka_unit_test(unreadable),
         cmocka_unit_test(keys),
