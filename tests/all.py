@@ -1,7 +1,7 @@
 """The whole suite: python3 tests/all.py BUILD [BUILD_WITH_TOY]
 
-Unit tests, the toy protocol's test of the second build, the floors, then the system tests. Prints a
-line per test; the last line counts them all.
+Unit tests, the toy protocol's test of the second build, the floors, the system tests, then the fault
+scenarios in their short form. Prints a line per test; the last line counts them all.
 """
 import json
 import os
@@ -66,10 +66,10 @@ def floors(total):
     print(f"{'failed' if done.returncode else 'passed':7} " + done.stdout.decode().strip())
 
 
-def system(build, total):
+def system(build, total, program):
+    """System tests or scenarios: a program that prints a line for each, and last the counts."""
     env = {**os.environ, "PRIVYDNS_BUILD": str(Path(build).resolve())}
-    child = subprocess.Popen([sys.executable, TESTS / "system" / "run.py"], env=env,
-                             stdout=subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, TESTS / program], env=env, stdout=subprocess.PIPE)
     last = ""
     for line in child.stdout:
         text = line.decode(errors="replace")
@@ -94,7 +94,8 @@ def main():
         unit(total, other, "toy")
     floors(total)
     sys.stdout.flush()
-    system(build, total)
+    system(build, total, "system/run.py")
+    system(build, total, "lab/lab.py")
     print(total)
     return 1 if total.failed else 0
 

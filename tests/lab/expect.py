@@ -1,0 +1,136 @@
+"""`expect`: what must be true of loads, upstreams and the log."""
+import operator
+import re
+
+import dns.rcode
+
+import harness
+from load import LOST, Result
+from scenario import TIME, seconds
+from words import parts, word
+
+OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+             "=": operator.eq, None: operator.eq}
+COMPARED = r"(?: (?P<op><=|>=|<|>|=))? (?P<value>\d+)"
+COMPARED_TIME = rf"(?: (?P<op><=|>=|<|>|=))? (?P<value>{TIME})"
+WINDOW = rf"(?: from (?P<first>{TIME}) to (?P<last>{TIME}))?"
+CHECKS = []
+
+
+class Failed(AssertionError):
+    """An expectation that does not hold; the text has what is so instead."""
+
+
+def check(pattern):
+    def add(function):
+        CHECKS.append((re.compile(pattern), function))
+        return function
+    return add
+
+
+def compare(found, op, value):
+    if not OPERATORS[op](found, value):
+        raise Failed(f"it is {found:g}")
+
+
+@word("expect")
+def expect(lab, step):
+    """expect CHECK [within TIME], CHECK ...; one without a time waits for all that runs."""
+    if step.at is None:
+        lab.join()
+    for part in parts(step.text):
+        text, _, patience = part.partition(" within ")
+        try:
+            if patience:
+                eventually(lab, text, seconds(patience))
+            else:
+                one(lab, text)
+        except Failed as error:
+            lab.problems.append(f"{step.where}: {part}: {error}")
+
+
+def one(lab, text):
+    for pattern, function in CHECKS:
+        found = pattern.fullmatch(text)
+        if found:
+            function(lab, **found.groupdict())
+            return
+    raise ValueError(f"not an expectation: {text}")
+
+
+def eventually(lab, text, patience):
+    """Polls until it holds."""
+    def holds():
+        try:
+            one(lab, text)
+            return True
+        except Failed:
+            return False
+    try:
+        harness.wait_until(holds, patience)
+    except TimeoutError:
+        one(lab, text)
+
+
+# ---- loads ----
+
+def result(lab, first, last):
+    return Result(lab.loads, *(() if first is None else (seconds(first), seconds(last))))
+
+
+@check(r"(?P<what>[a-z]+)" + COMPARED + WINDOW)
+def count(lab, what, op, value, first, last):
+    """lost 0 | servfail <= 3 | answered >= 79 | asked 80; answered is NOERROR."""
+    found = result(lab, first, last)
+    if what == "asked":
+        compare(found.total, op, int(value))
+        return
+    rcode = {"lost": LOST, "answered": 0}.get(what)
+    compare(found.count(dns.rcode.from_text(what.upper()) if rcode is None else rcode), op,
+            int(value))
+
+
+@check(r"(?P<what>p50|p99|worst)" + COMPARED_TIME + WINDOW)
+def latency(lab, what, op, value, first, last):
+    """Asserted in the long form only, and not of a build that a sanitizer slows down."""
+    found = result(lab, first, last).quantile({"p50": 0.5, "p99": 0.99, "worst": 1}[what])
+    if lab.full and not harness.SANITIZED:
+        compare(found, op, seconds(value))
+
+
+@check(r"every reply in (?P<time>\S+)")
+def deadline(lab, time):
+    """A promise: asserted always."""
+    compare(result(lab, None, None).quantile(1), "<=", seconds(time))
+
+
+@check(r"ede (?P<code>\d+)" + COMPARED)
+def ede(lab, code, op, value):
+    """How many failures say so."""
+    compare(sum(load.edes.get(int(code), 0) for load in lab.loads), op, int(value))
+
+
+# ---- upstreams ----
+
+@check(r"(?P<what>queries|connections|handshakes|resumed|open|most open) (?P<name>[a-z]\S*)"
+       r"(?: of (?P<asked>\S+))?" + COMPARED)
+def counted(lab, what, name, asked, op, value):
+    """queries a < 20 | queries a of www.example 1 | connections a 1 | open a 0"""
+    counts = lab.upstreams[name].do("counts")
+    found = counts["names"].get(asked, 0) if asked else counts[what]
+    compare(found, op, int(value))
+
+
+# ---- the log ----
+
+@check(r'log (?:(?P<times>once|never|\d+ times) )?"(?P<pattern>[^"]*)"')
+def log(lab, times, pattern):
+    """log "x": at least once; the text is a regular expression."""
+    lines = lab.daemon.log_lines(pattern)
+    if times:
+        wanted = {"once": "1", "never": "0"}.get(times, times)
+        good = len(lines) == int(wanted.split()[0])
+    else:
+        good = bool(lines)
+    if not good:
+        raise Failed(f"{len(lines)} lines: {lines[:5] or lab.daemon.log()[-2000:]}")

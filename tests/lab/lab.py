@@ -1,0 +1,106 @@
+"""Runs the fault lab's scenarios: python3 lab.py [--full] [--jobs N] [--keep] [NAME ...]
+
+Each runs in namespaces of its own, several at a time. A line for each, and last the counts.
+NAME: a file, or the beginning of a scenario's name (T1-, M). --full: the long form.
+"""
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
+
+import sandbox  # noqa: E402
+
+SCENARIOS = HERE / "scenarios"
+TIMEOUT, LONG_TIMEOUT = 120, 1800
+
+
+def figures(lab):
+    """What a load saw, in a few words."""
+    from load import Result
+    found = Result(lab.loads)
+    if not found.latencies:
+        return ""
+    p50, p99, worst = (f"{found.quantile(share) * 1000:.0f}" for share in (0.5, 0.99, 1))
+    return f": {found.total} asked, p50 {p50} ms, p99 {p99} ms, worst {worst} ms"
+
+
+def play(path, directory, full):
+    """One scenario; returns its problems and its figures."""
+    import expect  # noqa: F401  adds its word
+    from scenario import Scenario
+    from words import Lab
+    lab = Lab(directory, Scenario(path, full), full)
+    try:
+        lab.run()
+    finally:
+        lab.finish()
+    problems = lab.problems
+    if problems and lab.daemon:
+        problems.append("the end of the log:\n" + lab.daemon.log()[-3000:])
+    return problems, figures(lab)
+
+
+def inside(path, result_file, full, keep):
+    """In the namespaces: one scenario."""
+    from scenario import ScenarioError
+    sandbox.network()
+    directory = Path(tempfile.mkdtemp(prefix="privydns-lab-"))
+    directory.chmod(0o755)
+    begun = time.monotonic()
+    try:
+        problems, text = play(path, directory, full)
+    except ScenarioError as error:
+        problems, text = [str(error)], ""
+    except Exception:  # pylint: disable=broad-except
+        problems, text = [traceback.format_exc()], ""
+    word = "failed" if problems else "passed"
+    print(f"{word:7} {Path(path).stem} ({time.monotonic() - begun:.1f} s){text}")
+    for problem in problems:
+        print("    " + problem.replace("\n", "\n    "))
+    Path(result_file).write_text(json.dumps({"passed": 0, "failed": 0, "skipped": 0, word: 1}))
+    if keep:
+        print(f"    kept: {directory}")
+    else:
+        shutil.rmtree(directory, True)
+
+
+def chosen(names):
+    """The files of these names; all without one."""
+    everything = sorted(SCENARIOS.glob("*.lab"))
+    found = []
+    for name in names:
+        some = [Path(name)] if name.endswith(".lab") and Path(name).exists() else \
+            [path for path in everything if path.stem.startswith(name)]
+        if not some:
+            sys.exit(f"lab: no scenario is called {name}")
+        found += [path for path in some if path not in found]
+    return [str(path) for path in found] or [str(path) for path in everything]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="lab", description="fault scenarios")
+    parser.add_argument("--full", action="store_true", help="the long form: true rates and times")
+    parser.add_argument("--jobs", type=int, default=4, help="so many at a time (default 4)")
+    parser.add_argument("--keep", action="store_true", help="leave the logs, say where")
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    arguments = parser.parse_args()
+    flags = ["--full"] * arguments.full + ["--keep"] * arguments.keep
+    if arguments.inside:
+        inside(*arguments.inside, arguments.full, arguments.keep)
+        return 0
+    return sandbox.run_all(chosen(arguments.names), [__file__, *flags, "--inside"],
+                           1 if arguments.full else arguments.jobs,
+                           LONG_TIMEOUT if arguments.full else TIMEOUT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

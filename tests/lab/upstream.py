@@ -1,0 +1,449 @@
+"""The scripted upstream: a real TLS (or plain) peer that does whatever its deeds say.
+
+In a scenario it runs as a process of its own, told what to do over a socket (remote.py):
+
+    upstream  a dot delay 20ms and wrong id for 1%
+
+In a test it runs in a thread and asks a function of the test:
+
+    def answer(conn, query):
+        conn.answer(query, address="192.0.2.10")    # or conn.frame(spoiled), conn.close() ...
+    Upstream("127.0.0.2", certificate, answer).start()
+
+One thread, no blocking call. deeds.py has what it can do.
+"""
+import collections
+import heapq
+import itertools
+import selectors
+import socket
+import ssl
+import struct
+import threading
+import time
+
+import answers
+import deeds
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+COUNTED_NAMES = 10000  # of a load's names only the sum is kept
+KEPT = 10000           # messages received, the last ones
+LOAD = ".load.lab"     # names under this are a load's
+
+
+def family_of(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+class Conn:
+    """A connection: TLS in memory, so that each octet on the wire is ours to choose."""
+
+    def __init__(self, upstream, plain, number):
+        self.upstream, self.socket, self.number = upstream, plain, number
+        self.turn = upstream.turn  # how often deeds had changed when it was accepted
+        self.ready = False         # it may carry messages
+        self.open, self.reading = True, True
+        self.asked = self.answered = 0
+        self.input, self.output = bytearray(), bytearray()
+        self.closing = None        # what to do when all is written
+        self.busy_at = time.monotonic()
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = upstream.context and upstream.context.wrap_bio(
+            self.incoming, self.outgoing, server_side=True)
+        plain.setblocking(False)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __str__(self):
+        return f"connection {self.number}"
+
+    # ---- in ----
+
+    def readable(self):
+        try:
+            data = self.socket.recv(1 << 16)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.gone()
+            return
+        self.busy_at = time.monotonic()
+        if self.tls is None:
+            self.begin()
+            self.take(data)
+            return
+        self.incoming.write(data)
+        try:
+            self.handshake()
+            while self.ready and self.open:
+                data = self.tls.read(1 << 16)
+                if not data:
+                    break
+                self.take(data)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self.flush()  # the alert
+            self.gone()
+            return
+        self.flush()
+
+    def handshake(self):
+        if not self.ready:
+            self.tls.do_handshake()
+            self.upstream.handshakes += 1
+            self.upstream.resumed += bool(self.tls.session_reused)
+            self.begin()
+
+    def begin(self):
+        if not self.ready:
+            self.ready = True
+            self.upstream.ready(self)
+
+    def take(self, data):
+        """Cuts frames [RFC 7766 §8]."""
+        self.input += data
+        at = 0
+        while self.open and len(self.input) >= at + 2:
+            end = at + 2 + int.from_bytes(self.input[at:at + 2], "big")
+            if len(self.input) < end:
+                break
+            query = bytes(self.input[at + 2:end])
+            at = end
+            self.asked += 1
+            self.upstream.received(self, query)
+        del self.input[:at]
+
+    def read_on(self, on):
+        """Reads, or leaves what comes in the kernel."""
+        self.reading = on
+        self.watch()
+
+    # ---- out ----
+
+    def send(self, octets):
+        """These octets inside TLS, as records of their own."""
+        if not self.open or not octets:
+            return
+        try:
+            for at in range(0, len(octets), 1 << 14):
+                if self.tls is None:
+                    self.output += octets[at:at + (1 << 14)]
+                else:
+                    self.tls.write(octets[at:at + (1 << 14)])
+        except ssl.SSLError:
+            self.gone()
+            return
+        self.upstream.dirty.add(self)
+
+    def frame(self, message):
+        message = bytes(message)
+        self.send(len(message).to_bytes(2, "big") + message)
+        self.answered += 1
+        self.busy_at = time.monotonic()
+
+    def raw(self, octets):
+        """These octets beside TLS."""
+        self.output += octets
+        self.upstream.dirty.add(self)
+
+    def flush(self):
+        if not self.open:
+            return
+        if self.tls is not None:
+            self.output += self.outgoing.read()
+        try:
+            while self.output:
+                del self.output[:self.socket.send(self.output)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.gone()
+            return
+        if not self.output and self.closing:
+            closing, self.closing = self.closing, None
+            closing()
+        self.watch()
+
+    def watch(self):
+        if self.open:
+            self.upstream.watch(self, self.reading * READ | bool(self.output) * WRITE)
+
+    # ---- ends ----
+
+    def gone(self):
+        if self.open:
+            self.open = False
+            self.upstream.forget(self)
+            self.socket.close()
+
+    def close(self):
+        """Says goodbye as TLS wants it, after what is written."""
+        self.finish(self.gone)
+
+    def finish(self, closing):
+        if self.open and self.tls is not None and self.ready:
+            try:
+                self.tls.unwrap()
+            except ssl.SSLError:
+                pass
+        self.closing = closing
+        self.upstream.dirty.add(self)
+
+    def cut(self):
+        """FIN without goodbye, after what is written."""
+        self.closing = self.gone
+        self.upstream.dirty.add(self)
+
+    def reset(self):
+        """RST, at once."""
+        if self.open:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.gone()
+
+    def half_close(self):
+        """No more from us; we still read."""
+        def closing():
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+        self.finish(closing)
+
+    # ---- for functions of tests ----
+
+    def later(self, seconds, action):
+        self.upstream.later(seconds, action)
+
+    def reply(self, query, address=None, ttl=60):
+        """The right reply to a query, to be sent, or spoiled and sent."""
+        reply = answers.Reply(query, ttl)
+        if address and reply.rdtype == answers.A:
+            reply.answer = [answers.record(answers.A, ttl, socket.inet_aton(address))]
+        return bytearray(bytes(reply))
+
+    def answer(self, query, **options):
+        self.frame(self.reply(query, **options))
+
+
+class Datagram:
+    """A query over UDP, as a connection that carries this one only."""
+
+    tls, ready, open, turn = None, True, True, 0
+
+    def __init__(self, upstream, client):
+        self.upstream, self.client = upstream, client
+        self.turn = upstream.turn
+        self.number, self.asked, self.answered = 0, 1, 0
+
+    def __str__(self):
+        return "datagram"
+
+    def frame(self, message):
+        self.answered += 1
+        self.upstream.udp.sendto(bytes(message), self.client)
+
+    def send(self, octets):
+        """A deed about frames: here the octets behind the length."""
+        self.upstream.udp.sendto(octets[2:], self.client)
+
+    def nothing(self):
+        """There is no connection to close."""
+
+    close = cut = reset = half_close = flush = nothing
+
+
+class Upstream:
+    """Listens and does its deeds. certificate None: plain TCP and UDP."""
+
+    def __init__(self, address, certificate=None, answer=None, port=None, prepare=None):
+        self.address, self.port = address, port or (853 if certificate else 53)
+        self.answer = answer
+        self.context = certificate and self.new_context(certificate)
+        if prepare:
+            prepare(self.context)
+        self.accepted = self.handshakes = self.resumed = self.asked_in_all = self.most_open = 0
+        self.names = collections.Counter()
+        self.kept = collections.deque(maxlen=KEPT)
+        self.conns, self.dirty, self.watched = set(), set(), {}
+        self.deeds, self.turn = deeds.Deeds(), 0
+        self.timers, self.order = [], itertools.count()
+        self.selector = selectors.DefaultSelector()
+        self.listener = self.udp = self.thread = None
+        self.calls, self.waker = collections.deque(), socket.socketpair()
+        self.selector.register(self.waker[0], READ, self.woken)
+        self.running = True
+
+    @staticmethod
+    def new_context(certificate):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate.crt, certificate.key)
+        context.set_alpn_protocols(["dot"])
+        return context
+
+    # ---- life ----
+
+    def start(self):
+        self.listen()
+        self.thread = threading.Thread(target=self.serve, daemon=True)
+        self.thread.start()
+        return self
+
+    def stop(self):
+        """Ends the thread and all connections."""
+        if self.running:
+            self.call(self.end)
+            self.thread.join()
+
+    def end(self):
+        self.running = False
+        self.refuse()
+        for conn in list(self.conns):
+            conn.cut()
+
+    def listen(self):
+        if self.listener:
+            return
+        self.listener = self.bound(socket.SOCK_STREAM)
+        self.listener.listen(1024)
+        self.selector.register(self.listener, READ, self.accept)
+        if self.context is None:
+            self.udp = self.bound(socket.SOCK_DGRAM)
+            self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+            self.selector.register(self.udp, READ, self.datagrams)
+
+    def bound(self, kind):
+        bound = socket.socket(family_of(self.address), kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((self.address, self.port))
+        bound.setblocking(False)
+        return bound
+
+    def refuse(self):
+        """Nobody listens any more; connections stay."""
+        for each in (self.listener, self.udp):
+            if each:
+                self.selector.unregister(each)
+                each.close()
+        self.listener = self.udp = None
+
+    def serve(self):
+        """Until stop()."""
+        while self.running:
+            self.turn_once()
+        for conn in list(self.conns):
+            conn.gone()
+
+    def turn_once(self):
+        patience = max(0, self.timers[0][0] - time.monotonic()) if self.timers else None
+        for key, events in self.selector.select(patience):
+            if isinstance(key.data, Conn):
+                if events & WRITE:
+                    key.data.flush()
+                if events & READ and key.data.open:
+                    key.data.readable()
+            else:
+                key.data()
+        self.run_timers()
+        while self.dirty:
+            self.dirty.pop().flush()
+
+    # ---- timers, calls from other threads ----
+
+    def later(self, seconds, action):
+        heapq.heappush(self.timers, (time.monotonic() + seconds, next(self.order), action))
+
+    def run_timers(self):
+        now = time.monotonic()
+        while self.timers and self.timers[0][0] <= now:
+            heapq.heappop(self.timers)[2]()
+
+    def call(self, action):
+        """From another thread: does it in ours and returns its result."""
+        done, result = threading.Event(), []
+
+        def run():
+            result.append(action())
+            done.set()
+        self.calls.append(run)
+        self.waker[1].send(b".")
+        if not done.wait(10):
+            raise TimeoutError("the scripted upstream does not answer")
+        return result[0]
+
+    def woken(self):
+        self.waker[0].recv(100)
+        while self.calls:
+            self.calls.popleft()()
+
+    # ---- what the connections tell ----
+
+    def watch(self, conn, events):
+        if self.watched.get(conn, 0) == events:
+            return
+        if not self.watched.get(conn):
+            self.selector.register(conn.socket, events, conn)
+        elif events:
+            self.selector.modify(conn.socket, events, conn)
+        else:
+            self.selector.unregister(conn.socket)
+        self.watched[conn] = events
+
+    def forget(self, conn):
+        if self.watched.pop(conn, 0):
+            self.selector.unregister(conn.socket)
+        self.conns.discard(conn)
+        self.dirty.discard(conn)
+
+    def accept(self):
+        try:
+            plain, _ = self.listener.accept()
+        except OSError:
+            return
+        self.accepted += 1
+        conn = Conn(self, plain, self.accepted)
+        self.conns.add(conn)
+        self.most_open = max(self.most_open, len(self.conns))
+        conn.watch()
+        self.deeds.accepted(conn)
+
+    def ready(self, conn):
+        self.deeds.ready(conn)
+
+    def datagrams(self):
+        for _ in range(64):
+            try:
+                query, client = self.udp.recvfrom(1 << 16)
+            except OSError:
+                return
+            self.received(Datagram(self, client), query)
+
+    def received(self, conn, query):
+        self.asked_in_all += 1
+        name = answers.name_text(query)
+        if not name.endswith(LOAD):
+            self.names[name] += 1
+            self.kept.append(query)
+        if self.answer:
+            self.answer(conn, query)
+        else:
+            self.deeds.received(conn, query)
+
+    # ---- for scenarios and tests ----
+
+    def set_deeds(self, text):
+        """From now on it does these."""
+        self.turn += 1
+        self.deeds.end(self)
+        self.deeds = deeds.Deeds(text)
+        self.deeds.begin(self)
+
+    def asked(self, name):
+        """How many queries for this name came."""
+        return self.names[name.lower().rstrip(".") or "."]
+
+    def counts(self):
+        return {"queries": self.asked_in_all, "connections": self.accepted,
+                "handshakes": self.handshakes, "resumed": self.resumed, "open": len(self.conns),
+                "most open": self.most_open, "names": dict(self.names)}
