@@ -124,7 +124,7 @@ static void ttl_is_cut_to_the_cap(void **state)
     ttl_of(0, 86400, 0, 0);
 }
 
-static void every_part_of_the_key_counts(void **state)
+static void r5_every_part_of_the_key_counts(void **state)
 {
     (void)state;
     struct pv_question q = {.name = "\1a", .name_length = 3, .type = 1, .rrclass = 1};
@@ -201,7 +201,7 @@ static void counts(void **state)
 
 /* What is counted is what the process grows by. (malloc itself keeps a little for
  * each size of its own; under sanitizers mallinfo2 tells nothing.) */
-static void bounded_in_octets(void **state)
+static void r1_bounded_in_octets(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {64 * KIB, 256 * KIB, MIB, 8 * MIB};
@@ -263,7 +263,7 @@ static void large_answers(void **state)
 }
 
 /* Random names, each asked once, a hundred for each question that matters. */
-static void a_flood_does_not_flush_the_hot_set(void **state)
+static void r1_a_flood_does_not_flush_the_hot_set(void **state)
 {
     (void)state;
     enum { HOT = 1000, ROUNDS = 20, FLOOD = 20 };
@@ -287,7 +287,7 @@ static void a_flood_does_not_flush_the_hot_set(void **state)
 }
 
 /* And a hot set that comes while the flood is on gets in, too. */
-static void a_flood_does_not_keep_the_hot_set_out(void **state)
+static void r1_a_flood_does_not_keep_the_hot_set_out(void **state)
 {
     (void)state;
     struct privy_cache *c = cached_new(MIB);
@@ -318,6 +318,139 @@ static void expired_ones_go_first(void **state)
     assert_true(has(c, 0, 100)); /* older, but still good */
     assert_false(has(c, 1, 100));
     privy_cache_unref(c);
+}
+
+/* ---- names chosen by a stranger ---- */
+
+static uint32_t crc32_of(uint32_t state, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        state ^= bytes[i];
+        for (unsigned bit = 0; bit < 8; bit++)
+            state = state >> 1 ^ (state & 1 ? 0xEDB88320 : 0);
+    }
+    return state;
+}
+
+static uint32_t fnv1a_of(uint32_t state, const uint8_t *bytes, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        state = (state ^ bytes[i]) * 16777619;
+    return state;
+}
+
+enum { LABEL = 17, LABELS = 10, COLLIDING = 1 << LABELS, TRIED = 1 << 17 };
+
+/* CRCs are linear: two of few labels in order never collide, two of many at random do. */
+static void label_of(uint32_t number, uint8_t label[LABEL])
+{
+    uint64_t z = (number + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z ^= z >> 27;
+    label[0] = LABEL - 1;
+    for (unsigned i = 1; i < LABEL; i++, z >>= 4)
+        label[i] = (uint8_t)('a' + (z & 15));
+}
+
+struct guess {
+    uint32_t state, number;
+};
+
+static int by_state(const void *a, const void *b)
+{
+    const struct guess *x = a, *y = b;
+    return (x->state > y->state) - (x->state < y->state);
+}
+
+/* Two labels after which a hash that is in this state is in the same one again; returns that. */
+static uint32_t find_pair(uint32_t (*hash)(uint32_t, const uint8_t *, size_t), uint32_t state,
+                          uint8_t pair[2][LABEL])
+{
+    struct guess *guesses = malloc(TRIED * sizeof *guesses);
+    unsigned found = 0;
+
+    for (uint32_t first = 0; !found; first += TRIED) {
+        for (unsigned i = 0; i < TRIED; i++) {
+            label_of(first + i, pair[0]);
+            guesses[i] = (struct guess){hash(state, pair[0], LABEL), first + i};
+        }
+        qsort(guesses, TRIED, sizeof *guesses, by_state);
+        for (unsigned i = 1; i < TRIED && !found; i++)
+            found = guesses[i].state == guesses[i - 1].state ? i : 0;
+    }
+    label_of(guesses[found - 1].number, pair[0]);
+    label_of(guesses[found].number, pair[1]);
+    state = guesses[found].state;
+    free(guesses);
+    return state;
+}
+
+static size_t longest_chain(const struct pv_map *map)
+{
+    size_t longest = 0;
+
+    for (size_t i = 0; i <= map->mask; i++) {
+        size_t n = 0;
+        for (const struct pv_map_node *node = map->buckets[i]; node; node = node->next)
+            n++;
+        longest = n > longest ? n : longest;
+    }
+    return longest;
+}
+
+/* Either label of each pair: 1024 names, one hash, whatever stands behind them. */
+static void insert_colliding(struct pv_map *map, struct pv_map_node *nodes,
+                             uint32_t (*hash)(uint32_t, const uint8_t *, size_t), uint32_t begin)
+{
+    uint8_t pairs[LABELS][2][LABEL];
+    uint32_t end = begin;
+
+    for (unsigned i = 0; i < LABELS; i++)
+        end = find_pair(hash, end, pairs[i]);
+    for (unsigned n = 0; n < COLLIDING; n++) {
+        struct pv_question q = {.type = PV_T_A, .rrclass = PV_C_IN};
+        struct pv_key key;
+        for (unsigned i = 0; i < LABELS; i++)
+            memcpy(q.name + i * LABEL, pairs[i][n >> i & 1], LABEL);
+        q.name_length = LABELS * LABEL + 1;
+        assert_int_equal(hash(begin, q.name, LABELS * LABEL), end);
+        pv_key_make(&key, &q, 0, POOL);
+        nodes[n].hash = key.hash;
+        pv_map_insert(map, &nodes[n]);
+    }
+}
+
+/* Names that collide under the hashes others have used find no long chain here. */
+static void r2_colliding_names(void **state)
+{
+    (void)state;
+    static struct pv_map_node nodes[2][COLLIDING];
+    struct pv_map map;
+
+    assert_true(pv_map_init(&map, 0));
+    insert_colliding(&map, nodes[0], crc32_of, 0xFFFFFFFF);
+    insert_colliding(&map, nodes[1], fnv1a_of, 2166136261);
+    assert_in_range(longest_chain(&map), 1, 16);
+    pv_map_done(&map);
+}
+
+static void r2_a_million_names(void **state)
+{
+    (void)state;
+    enum { NAMES = 1000000 };
+    struct pv_map_node *nodes = malloc(NAMES * sizeof *nodes);
+    struct pv_map map;
+
+    assert_true(pv_map_init(&map, 0));
+    for (unsigned n = 0; n < NAMES; n++) {
+        struct pv_key key;
+        cached_key(&key, n, POOL);
+        nodes[n].hash = key.hash;
+        pv_map_insert(&map, &nodes[n]);
+    }
+    assert_in_range(longest_chain(&map), 1, 16);
+    pv_map_done(&map);
+    free(nodes);
 }
 
 /* ---- failures ---- */
@@ -402,7 +535,7 @@ static void *hammer(void *cache)
     return (void *)harmed;
 }
 
-static void many_threads(void **state)
+static void r11_many_threads(void **state)
 {
     (void)state;
     struct privy_cache *c = cached_new(64 * KIB);
@@ -425,18 +558,20 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ttl_to_the_second),
         cmocka_unit_test(ttl_is_cut_to_the_cap),
-        cmocka_unit_test(every_part_of_the_key_counts),
+        cmocka_unit_test(r5_every_part_of_the_key_counts),
         cmocka_unit_test(keeps_replaces_flushes),
         cmocka_unit_test(counts),
-        cmocka_unit_test(bounded_in_octets),
+        cmocka_unit_test(r1_bounded_in_octets),
         cmocka_unit_test(bytes_are_the_sum_of_the_entries),
         cmocka_unit_test(large_answers),
-        cmocka_unit_test(a_flood_does_not_flush_the_hot_set),
-        cmocka_unit_test(a_flood_does_not_keep_the_hot_set_out),
+        cmocka_unit_test(r1_a_flood_does_not_flush_the_hot_set),
+        cmocka_unit_test(r1_a_flood_does_not_keep_the_hot_set_out),
         cmocka_unit_test(expired_ones_go_first),
+        cmocka_unit_test(r2_colliding_names),
+        cmocka_unit_test(r2_a_million_names),
         cmocka_unit_test(a_failure_is_a_servfail),
         cmocka_unit_test(failures_and_answers),
-        cmocka_unit_test(many_threads),
+        cmocka_unit_test(r11_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

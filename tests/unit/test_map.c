@@ -1,6 +1,9 @@
 #include "unit.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/map.h"
 #include "base/random.h"
@@ -77,6 +80,29 @@ static void hash_depends_on_all_octets(void **state)
     assert_true(h != pv_hash(bytes, sizeof bytes - 1));
 }
 
+/* This program again, to print what it makes of the same octets. */
+static uint64_t hash_of_another_process(void)
+{
+    char command[300], text[32] = "";
+    ssize_t length = readlink("/proc/self/exe", command, sizeof command - 8);
+    assert_true(length > 0);
+    strcpy(command + length, " hash");
+    FILE *other = popen(command, "r");
+    assert_non_null(other);
+    assert_non_null(fgets(text, sizeof text, other));
+    assert_int_equal(pclose(other), 0);
+    return strtoull(text, NULL, 16);
+}
+
+/* Who knows where names fall in one process knows nothing of another. */
+static void r2_each_process_has_its_own_key(void **state)
+{
+    (void)state;
+    uint64_t h = pv_hash("www.example", 11), other = hash_of_another_process();
+    assert_true(h != 0 && other != 0);
+    assert_true(h != other);
+}
+
 static void seeded_chance_repeats(void **state)
 {
     (void)state;
@@ -107,12 +133,15 @@ static void below_stays_below_and_reaches_all(void **state)
     assert_int_equal(pv_random_below(1), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "hash") == 0)
+        return printf("%" PRIx64 "\n", pv_hash("www.example", 11)) < 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_was_inserted),
         cmocka_unit_test(equal_hashes_are_told_apart),
         cmocka_unit_test(hash_depends_on_all_octets),
+        cmocka_unit_test(r2_each_process_has_its_own_key),
         cmocka_unit_test(seeded_chance_repeats),
         cmocka_unit_test(below_stays_below_and_reaches_all),
     };
