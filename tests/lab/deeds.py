@@ -14,6 +14,7 @@ import answers
 
 TIME = r"(?:[\d.]+(?:us|ms|s|m))"
 DEEDS = []
+RECORD = len(answers.record(answers.A, 0, b""))
 
 
 def seconds(text):
@@ -246,6 +247,19 @@ def tc():
     def act(way):
         way.reply.empty()
         way.reply.flags |= 0x0200
+    return act
+
+
+@deed(r"sized")
+def sized():
+    """A message of so many octets, without OPT, as the name's first label says: one TXT record."""
+    def act(way):
+        label = answers.name_text(way.query).split(".", maxsplit=1)[0]
+        if label.isdigit():
+            left = int(label) - answers.HEADER - len(way.reply.question) - RECORD
+            strings = [255] * ((left - 1) // 256) + [(left - 1) % 256]
+            way.reply.answer = [answers.record(answers.TXT, 60, b"".join(
+                bytes([size]) + b"x" * size for size in strings))]
     return act
 
 

@@ -34,7 +34,7 @@ def figures(lab):
 
 def play(path, directory, full):
     """One scenario; returns its problems and its figures."""
-    import expect  # noqa: F401  adds its word
+    import expect, machine  # noqa: F401,E401  add their words
     from scenario import Scenario
     from words import Lab
     lab = Lab(directory, Scenario(path, full), full)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 TIME = r"[\d.]+(?:us|ms|s|m)"
 UNITS = {"us": 1e-6, "ms": 0.001, "s": 1, "m": 60}
+LONG = re.compile(r"\s+\(long\)\s*$")  # a line of the long form only
 TITLE = re.compile(r"# ?([A-Z]+\d+[a-z]?|-) +(\S.*)")
 
 
@@ -46,8 +47,8 @@ class Scenario:
         self.id, self.title = title[1], title[2]
         self.steps = []
         for number, line in enumerate(lines[1:], 2):
-            if line.strip() and not line.startswith("#"):
-                self.add(f"{self.path.name}:{number}", chosen(line.rstrip(), full))
+            if line.strip() and not line.startswith("#") and (full or not LONG.search(line)):
+                self.add(f"{self.path.name}:{number}", chosen(LONG.sub("", line).rstrip(), full))
 
     def add(self, where, line):
         if line[0].isspace():

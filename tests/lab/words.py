@@ -40,6 +40,8 @@ class Lab:
         self.threads, self.begun = [], None
         self.problems = []
         self.names = set()
+        self.daemon_limits = []  # of the next daemon: options of prlimit(1)
+        self.ended = False       # the daemon was told to end
 
     # ---- the clock ----
 
@@ -94,7 +96,7 @@ class Lab:
                 self.problems.append(f"{len(load.crossed)} wrong answers, {load.crossed[0]}")
             if load.strange:
                 self.problems.append(f"{load.strange} replies to nothing")
-        if self.daemon:
+        if self.daemon and not self.ended:
             self.finish_daemon()
         for name, upstream in self.upstreams.items():
             upstream.stop()
@@ -190,6 +192,8 @@ def configuration(lab, text):
 @word("daemon")
 def daemon(lab, step):
     lab.daemon = harness.Daemon(lab.dir / "privydnsd", configuration(lab, step.text))
+    if lab.daemon_limits:
+        lab.daemon.before = ["prlimit", *lab.daemon_limits, "--"]
     lab.daemon.start()
 
 

@@ -59,6 +59,7 @@ class Daemon:
         self.file = self.dir / "privydns.yaml"
         self.arguments = [str(a) for a in arguments]
         self.env = {**os.environ, **(env or {})}
+        self.before = []  # words before the program's
         if config is not None:
             self.write(config)
             self.arguments = ["-c", str(self.file), *self.arguments]
@@ -70,8 +71,8 @@ class Daemon:
         self.file.write_text(config)
 
     def start(self, wait=True):
-        self.process = Process("privydnsd", [str(PRIVYDNSD), *self.arguments], self.dir,
-                               env=self.env)
+        self.process = Process("privydnsd", [*self.before, str(PRIVYDNSD), *self.arguments],
+                               self.dir, env=self.env)
         if wait:
             self.process.ready(self.answers_locally, seconds=10)
         return self

@@ -1,0 +1,131 @@
+"""Words and checks about the daemon as a process: its limits, its memory, its end; and what it sends.
+
+    limit descriptors 64, stack 256KiB       of the daemon that the next line starts
+    limit descriptors 20                     of the daemon that runs
+    spoof 127.0.0.9:53 www.lab A -> 1 datagram   a query that seems to come from there, and how many
+                                             datagrams leave (UDP, from anybody here)
+    end                                      SIGTERM; `expect log` still works
+    expect memory < 40MiB, descriptors < 80
+    expect a got options 12 of www.lab       EDNS options in what upstream a received: codes, or none
+    expect a got octets 0377 of www.lab      these octets, in hexadecimal
+    expect log is printable
+"""
+import os
+import re
+import resource
+import socket
+import struct
+import time
+
+import dns.message
+
+import answers
+import expect
+from client import SILENCE
+from expect import COMPARED, Failed, check
+from queries import query
+from words import word
+
+SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+LIMITS = {"descriptors": ("--nofile", resource.RLIMIT_NOFILE), "stack": ("--stack", None)}
+
+
+def size_of(text):
+    number, unit = re.fullmatch(r"(\d+)(KiB|MiB|)", text).groups()
+    return int(number) * SIZES[unit]
+
+
+@word("limit")
+def limit(lab, step):
+    for part in step.text.split(", "):
+        name, value = part.split()
+        option, number = LIMITS[name]
+        size = size_of(value)
+        if lab.daemon:
+            resource.prlimit(lab.daemon.process.pid, number, (size, size))
+        else:
+            lab.daemon_limits.append(f"{option}={size}")
+
+
+def datagrams_sent():
+    with open("/proc/net/snmp", encoding="ascii") as table:
+        head, values = [line.split() for line in table if line.startswith("Udp:")]
+    return int(values[head.index("OutDatagrams")])
+
+
+def spoofed(source, port, target, octets):
+    """An IP packet; the kernel fills in what is 0."""
+    udp = struct.pack("!4H", port, 53, 8 + len(octets), 0) + octets
+    return struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, socket.IPPROTO_UDP, 0,
+                       socket.inet_aton(source), socket.inet_aton(target)) + udp
+
+
+@word("spoof")
+def spoof(lab, step):
+    words = re.fullmatch(r"(\S+):(\d+) (.*?) +-> (\d+) datagrams?", step.text)
+    source, port, what, wanted = words.groups()
+    before = datagrams_sent()
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as s:
+        octets = query(what, 1).octets
+        s.sendto(spoofed(source, int(port), lab.daemon.address, octets), (lab.daemon.address, 0))
+    time.sleep(SILENCE)  # whoever replies to replies does not stop
+    if datagrams_sent() - before != int(wanted):
+        raise Failed(f"{datagrams_sent() - before} datagrams left")
+
+
+@word("end")
+def end(lab, step):
+    """The daemon ends as it is told to; any complaint of a sanitizer is a problem."""
+    del step
+    lab.finish_daemon()
+    lab.ended = True
+
+
+@check(r"memory" + r"(?: (?P<op><=|>=|<|>|=)) (?P<value>\d+(?:KiB|MiB))")
+def memory(lab, op, value):
+    """Resident now; asserted of no build that a sanitizer makes larger."""
+    if expect.harness.SANITIZED:
+        return
+    with open(f"/proc/{lab.daemon.process.pid}/status", encoding="ascii") as status:
+        found = re.search(r"VmRSS:\s+(\d+) kB", status.read())
+    expect.compare(int(found[1]) << 10, op, size_of(value))
+
+
+@check(r"descriptors" + COMPARED)
+def descriptors(lab, op, value):
+    expect.compare(len(os.listdir(f"/proc/{lab.daemon.process.pid}/fd")), op, int(value))
+
+
+def received(lab, name, asked):
+    """The messages that an upstream got for this name; each must be one that a server can read."""
+    messages = [bytes.fromhex(text) for text in lab.upstreams[name].do("kept")]
+    found = [m for m in messages if answers.name_text(m) == asked]
+    if not found:
+        raise Failed(f"{name} got no query for {asked}")
+    return found
+
+
+@check(r"(?P<name>\S+) got options (?P<codes>none|\d+(?: \d+)*) of (?P<asked>\S+)")
+def got_options(lab, name, codes, asked):
+    """Exactly these, in one OPT with the root as its owner, and nothing behind it."""
+    wanted = [] if codes == "none" else sorted(map(int, codes.split()))
+    for octets in received(lab, name, asked):
+        message = dns.message.from_wire(octets)  # two OPTs, or another owner, are an error
+        found = sorted(int(option.otype) for option in message.options)
+        if message.edns != 0 or found != wanted or message.answer or message.authority:
+            raise Failed(f"options {found} of version {message.edns}: {octets.hex()}")
+
+
+@check(r"(?P<name>\S+) got octets (?P<octets>[0-9a-f]+) of (?P<asked>\S+)")
+def got_octets(lab, name, octets, asked):
+    for message in received(lab, name, asked):
+        if bytes.fromhex(octets) not in message:
+            raise Failed(message.hex())
+
+
+@check(r"log is printable")
+def printable(lab):
+    log = lab.daemon.process.log.read_bytes()
+    strange = sorted(set(log) - set(range(32, 127)) - {10})
+    if strange:
+        raise Failed(f"octets {strange} in it")
