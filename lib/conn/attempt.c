@@ -38,6 +38,9 @@ static enum pv_result result_of(enum pv_outcome outcome)
         return PV_RESULT_TLS;
     case PV_BAD_ANSWER:
         return PV_RESULT_BAD_ANSWER;
+    case PV_UNPROCESSED:
+    case PV_SERVER_FAILED:
+        return PV_RESULT_HTTP;
     default:
         return PV_RESULT_NETWORK;
     }
@@ -67,6 +70,8 @@ static void end(struct pv_attempt *a, enum pv_outcome outcome, const char *reaso
     snprintf(a->reason, sizeof a->reason, "%s", reason);
     a->done = pv_now(a->endpoint->loop);
     pv_health_count(a->endpoint->upstream, result_of(outcome));
+    if (outcome == PV_SERVER_FAILED)
+        pv_health_refused(a->endpoint->upstream, a->done, a->reason);
     pv_undefer(&a->warning);
     /* Before it leaves: what leaving sets off (the end of the endpoint) comes after on_end. */
     pv_defer(a->endpoint->loop, &a->ending, run_end);
@@ -89,7 +94,7 @@ bool pv_attempt_answered(struct pv_attempt *a, const uint8_t *message, size_t le
     }
     memcpy(a->answer, message, length);
     a->answer_length = length;
-    int id = e->proto->traits & PV_TRAIT_ID_ZERO ? -1 : a->id;
+    int id = e->proto->traits & PV_TRAIT_ID_ZERO ? -1 : (int)a->id;
     if (!pv_reply_check(a->answer, length, &a->ask->question, id, &a->reply, &why)) {
         char reason[sizeof a->reason];
         snprintf(reason, sizeof reason, "bad answer: %s", why);

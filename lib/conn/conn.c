@@ -182,6 +182,16 @@ static void fall_silent(struct pv_conn *c, uint64_t since)
     }
 }
 
+static void ask_for_life(struct pv_conn *c)
+{
+    if (!c->endpoint->proto->ping) {
+        pv_conn_probe(c);
+        return;
+    }
+    c->probed = true;
+    c->endpoint->proto->ping(c);
+}
+
 static void clock_ready(struct pv_conn *c)
 {
     uint64_t now = pv_now(loop_of(c));
@@ -202,7 +212,7 @@ static void clock_ready(struct pv_conn *c)
      * the middle of a burst? */
     bool quiet = !a && now >= c->progress + limit;
     if (quiet && !c->probed)
-        pv_conn_probe(c);
+        ask_for_life(c);
     uint64_t since = a ? a->sent : quiet ? now : c->progress;
     pv_timer_set(loop_of(c), &c->clock, since + limit, clock_fired);
 }
@@ -252,7 +262,7 @@ void pv_conn_suspect(struct pv_conn *c)
     struct pv_attempt *a = oldest_unheard(c);
     become(c, PV_CONN_SUSPECT);
     fall_silent(c, a ? a->sent : pv_now(loop_of(c)));
-    pv_conn_probe(c);
+    ask_for_life(c);
 }
 
 static void probe_ended(struct pv_attempt *a)
@@ -378,6 +388,12 @@ void pv_conn_drain(struct pv_conn *c)
 void pv_conn_replace(struct pv_conn *c)
 {
     pv_endpoint_replace(c->endpoint, c);
+}
+
+void pv_conn_widened(struct pv_conn *c)
+{
+    if (c->state == PV_CONN_READY)
+        pv_endpoint_pump(c->endpoint);
 }
 
 void pv_conn_set_idle(struct pv_conn *c, uint32_t ms)

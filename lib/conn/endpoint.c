@@ -468,6 +468,11 @@ unsigned pv_endpoint_addresses(const struct pv_endpoint *e, struct pv_addr out[P
 
 /* ---- for handlers ---- */
 
+void pv_endpoint_rest(struct pv_endpoint *e, uint64_t us, const char *reason)
+{
+    pv_health_rest(e->upstream, pv_now(e->loop), us, reason);
+}
+
 static void wake_fired(struct pv_timer *t)
 {
     struct pv_endpoint *e = pv_container(t, struct pv_endpoint, wake);

@@ -129,11 +129,29 @@ void pv_health_bad(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome
     tell(up, STATE_DOWN, reason);
 }
 
+static void strike(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome,
+                   const char *reason)
+{
+    if (atomic_fetch_add(&up->health.timeouts, 1) + 1 >= TIMEOUTS_MOST)
+        pv_health_bad(up, now, outcome, reason);
+}
+
 void pv_health_timeout(struct pv_upstream *up, uint64_t now, uint64_t waited_us)
 {
     pv_health_sample(up, waited_us);
-    if (atomic_fetch_add(&up->health.timeouts, 1) + 1 >= TIMEOUTS_MOST)
-        pv_health_bad(up, now, PV_TIMED_OUT, "does not answer questions");
+    strike(up, now, PV_TIMED_OUT, "does not answer questions");
+}
+
+void pv_health_refused(struct pv_upstream *up, uint64_t now, const char *reason)
+{
+    strike(up, now, PV_SERVER_FAILED, reason);
+}
+
+void pv_health_rest(struct pv_upstream *up, uint64_t now, uint64_t us, const char *reason)
+{
+    pv_health_bad(up, now, PV_SERVER_FAILED, reason);
+    if (LOAD(up->health.next_trial_us) < now + us)
+        STORE(up->health.next_trial_us, now + us);
 }
 
 void pv_health_forgive(struct pv_upstream *up)

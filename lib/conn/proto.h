@@ -32,16 +32,18 @@ enum pv_kind { PV_STREAM, PV_DATAGRAM };
 enum pv_outcome {
     PV_PENDING = 0,
     /* The connection or the peer failed. */
-    PV_DIED_IDLE,   /* a connection that had served before was closed before any answer to this */
-    PV_DIED_FRESH,  /* a new connection was closed before its first answer */
-    PV_UNREACHABLE, /* refused, no route: nothing was sent */
-    PV_UNOPENED,    /* no connection within the limit: nothing was sent */
-    PV_UNTRUSTED,   /* certificate, name or pin: nothing was sent */
-    PV_TLS_FAILED,  /* another TLS failure */
-    PV_TIMED_OUT,   /* sent, and the connection was given up without an answer */
-    PV_BAD_ANSWER,  /* malformed, or to another question */
-    PV_TRUNCATED,   /* a datagram answer was cut */
-    PV_NO_ROOM,     /* ours: no memory, no descriptor, no id */
+    PV_DIED_IDLE,     /* a connection that had served before was closed before any answer to this */
+    PV_DIED_FRESH,    /* a new connection was closed before its first answer */
+    PV_UNREACHABLE,   /* refused, no route: nothing was sent */
+    PV_UNOPENED,      /* no connection within the limit: nothing was sent */
+    PV_UNTRUSTED,     /* certificate, name or pin: nothing was sent */
+    PV_TLS_FAILED,    /* another TLS failure */
+    PV_TIMED_OUT,     /* sent, and the connection was given up without an answer */
+    PV_UNPROCESSED,   /* the peer says that it has not looked at it: to be sent again */
+    PV_SERVER_FAILED, /* it says below DNS that it cannot: an HTTP status, a reset stream */
+    PV_BAD_ANSWER,    /* malformed, or to another question */
+    PV_TRUNCATED,     /* a datagram answer was cut */
+    PV_NO_ROOM,       /* ours: no memory, no descriptor, no id */
     /* An answer came; what kind. */
     PV_GOOD, /* final */
     PV_SERVFAIL_OR_REFUSED,
@@ -71,7 +73,7 @@ struct pv_attempt {
     struct pv_conn *conn;         /* NULL: waits for one */
     const struct pv_ask *ask;
     enum pv_kind kind; /* wanted */
-    uint16_t id;       /* the handler's */
+    uint32_t id;       /* the handler's: a message id, a stream's number */
     bool was_sent;
     bool overdue; /* its connection fell silent over it */
     bool fresh;   /* only on a connection opened after it began */
@@ -82,6 +84,7 @@ struct pv_attempt {
 
     enum pv_outcome outcome;
     char reason[100];
+    uint32_t age;    /* s: what a cache on the way says of its answer [RFC 8484 §5.1] */
     uint8_t *answer; /* a copy, owned, when an answer came */
     size_t answer_length;
     struct pv_reply reply; /* points into the copy */
@@ -135,6 +138,9 @@ struct pv_proto {
     bool (*send)(struct pv_conn *, struct pv_attempt *);
     /* Forget it, call nobody. Its late answer is no error. Optional. */
     void (*drop)(struct pv_conn *, struct pv_attempt *);
+    /* Ask the peer for a sign of life, told with pv_conn_progress(). Optional: without it `. NS` is
+     * asked, as it is of an upstream that was down. */
+    void (*ping)(struct pv_conn *);
     /* The moment asked for with pv_endpoint_wake_at(), pv_conn_wake_at() has come. Optional. */
     void (*wake)(struct pv_endpoint *);
     void (*wake_conn)(struct pv_conn *);
@@ -158,13 +164,16 @@ void pv_conn_lost(struct pv_conn *, enum pv_outcome, const char *reason);
 void pv_conn_drain(struct pv_conn *);
 /* Open the next one first, then drain this. */
 void pv_conn_replace(struct pv_conn *);
-/* A whole message that belongs to this connection came, though not an answer to a living attempt.
- */
+/* A sign of life: a whole message that belongs to this connection came, though not an answer to a
+ * living attempt. */
 void pv_conn_progress(struct pv_conn *);
+/* It takes more attempts than it did. */
+void pv_conn_widened(struct pv_conn *);
 /* The peer's idle limit [RFC 7828]: close before it runs out. */
 void pv_conn_set_idle(struct pv_conn *, uint32_t ms);
 
-/* Here is the answer: checked against the question, copied. False: it is none (malformed, another
+/* Here is the answer: checked against the question, copied (a->age is set before, where the
+ * transport has caches). False: it is none (malformed, another
  * question): the attempt has failed with PV_BAD_ANSWER, and a stream peer that does so is broken.
  */
 bool pv_attempt_answered(struct pv_attempt *, const uint8_t *message, size_t length);
@@ -180,6 +189,9 @@ static inline size_t pv_attempt_dressed_max(const struct pv_attempt *a)
 }
 size_t pv_attempt_dress(const struct pv_attempt *, uint16_t id, bool keepalive, uint8_t *out,
                         size_t capacity);
+
+/* The server asks to be left alone for so long: the upstream is down for that reason. */
+void pv_endpoint_rest(struct pv_endpoint *, uint64_t us, const char *reason);
 
 void pv_endpoint_wake_at(struct pv_endpoint *, uint64_t us);
 void pv_conn_wake_at(struct pv_conn *, uint64_t us);

@@ -107,9 +107,11 @@ static unsigned room(const struct pv_conn *c)
 static bool send_udp(struct udp *u, struct pv_attempt *a)
 {
     static _Thread_local uint8_t buffer[PV_MESSAGE_MAX];
-    if (!pv_idmap_add(&u->ids, a, &a->id))
+    uint16_t id;
+    if (!pv_idmap_add(&u->ids, a, &id))
         return false;
-    size_t length = pv_attempt_dress(a, a->id, false, buffer, sizeof buffer);
+    a->id = id;
+    size_t length = pv_attempt_dress(a, id, false, buffer, sizeof buffer);
     /* A datagram the kernel refuses is a lost datagram: the try timeout sees to it. */
     if (length > 0 && pv_sock_send(u->sock, buffer, length) < 0)
         pv_debug("a datagram was not sent: %s", strerror(errno));
@@ -126,7 +128,7 @@ static bool send_attempt(struct pv_conn *c, struct pv_attempt *a)
 static void drop(struct pv_conn *c, struct pv_attempt *a)
 {
     if (is_udp(c))
-        pv_idmap_reserve(&udp(c)->ids, a->id);
+        pv_idmap_reserve(&udp(c)->ids, (uint16_t)a->id);
     else
         pv_framed_drop(c, a);
 }

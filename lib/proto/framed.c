@@ -143,13 +143,15 @@ bool pv_framed_send(struct pv_conn *c, struct pv_attempt *a)
     bool keepalive = now >= f->keepalive_due;
     size_t most = pv_attempt_dressed_max(a);
     uint8_t *frame = pv_stream_reserve(f->stream, most + 2);
-    if (!frame || !pv_idmap_add(&f->ids, a, &a->id))
+    uint16_t id;
+    if (!frame || !pv_idmap_add(&f->ids, a, &id))
         return false;
-    size_t length = pv_attempt_dress(a, a->id, keepalive, frame + 2, most);
+    size_t length = pv_attempt_dress(a, id, keepalive, frame + 2, most);
     if (length == 0) {
-        pv_idmap_take(&f->ids, a->id, NULL);
+        pv_idmap_take(&f->ids, id, NULL);
         return false;
     }
+    a->id = id;
     pv_put16(frame, (uint16_t)length);
     pv_stream_wrote(f->stream, length + 2);
     if (keepalive)
@@ -160,7 +162,7 @@ bool pv_framed_send(struct pv_conn *c, struct pv_attempt *a)
 void pv_framed_drop(struct pv_conn *c, struct pv_attempt *a)
 {
     struct pv_framed *f = framed(c);
-    pv_idmap_reserve(&f->ids, a->id);
+    pv_idmap_reserve(&f->ids, (uint16_t)a->id);
     if (f->ids.reserved == RESERVED_MOST)
         pv_conn_replace(c);
 }

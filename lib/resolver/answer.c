@@ -76,6 +76,11 @@ static struct privy_answer *make_opaque(const struct pv_asker_view *v,
     return out;
 }
 
+static uint32_t ttl_of(const struct pv_attempt *from)
+{
+    return from->reply.ttl > from->age ? from->reply.ttl - from->age : 0;
+}
+
 struct privy_answer *pv_answer_make(const struct pv_entry *e, uint64_t age_now,
                                     const struct pv_asker_view *v, const struct pv_attempt *from)
 {
@@ -86,7 +91,7 @@ struct privy_answer *pv_answer_make(const struct pv_entry *e, uint64_t age_now,
         return NULL;
     out->length = pv_entry_write(e, age_now, out->wire, e->length);
     out->rcode = PV_RCODE(pv_get16(out->wire + 2));
-    out->ttl = e->ttl ? pv_entry_left(e, age_now) : from ? from->reply.ttl : 0;
+    out->ttl = e->ttl ? pv_entry_left(e, age_now) : from ? ttl_of(from) : 0;
     out->facts.failure = e->failure;
     pv_answer_fit(out->wire, out->length, v);
     if (from)

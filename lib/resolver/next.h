@@ -6,6 +6,7 @@
 
 enum pv_step {
     PV_STEP_FINISH,       /* this is the answer */
+    PV_STEP_AGAIN,        /* the same upstream, on any connection */
     PV_STEP_AGAIN_FRESH,  /* the same upstream, on a new connection */
     PV_STEP_AGAIN_STREAM, /* the same upstream, over a stream */
     PV_STEP_NEXT,         /* another upstream, any of the pool */

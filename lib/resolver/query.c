@@ -15,6 +15,8 @@ enum {
     TRIAL_TICK_US = PV_BACKOFF_FIRST_US,
     HEDGE_COST = 100, /* in the units of hedge_budget: percent of a query */
     HEDGE_SAVED = 10 * HEDGE_COST,
+    REPLAYS_LOST = 1, /* over a fresh connection [V8] */
+    REPLAYS_UNPROCESSED = 2,
 };
 
 #define ATTEMPT(it) pv_container(it, struct pv_attempt, of_query)
@@ -430,10 +432,11 @@ static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step ste
     case PV_STEP_FINISH:
         finish(q, a);
         return;
+    case PV_STEP_AGAIN:
     case PV_STEP_AGAIN_FRESH:
     case PV_STEP_AGAIN_STREAM:
         if (!newest_pending(q) && pv_select_again(q, a->endpoint) &&
-            give(q, a->endpoint, stream ? PV_STREAM : a->kind, !stream))
+            give(q, a->endpoint, stream ? PV_STREAM : a->kind, step == PV_STEP_AGAIN_FRESH))
             return;
         break;
     case PV_STEP_ONE_ALIKE:
@@ -462,12 +465,12 @@ static void on_end(struct pv_attempt *a)
         a->outcome = q->opaque ? PV_GOOD : pv_verify(&a->reply);
     const struct pv_next *next = pv_next(a->outcome);
     enum pv_step step = next->step;
-    if (step == PV_STEP_AGAIN_FRESH && q->replayed)
+    unsigned replays = step == PV_STEP_AGAIN ? REPLAYS_UNPROCESSED : REPLAYS_LOST;
+    bool replay = step == PV_STEP_AGAIN || step == PV_STEP_AGAIN_FRESH;
+    if (replay && q->replays++ >= replays)
         step = PV_STEP_NEXT;
     else if (next->free && a->was_sent)
         q->tries--;
-    if (step == PV_STEP_AGAIN_FRESH)
-        q->replayed = true;
     if (step != PV_STEP_FINISH)
         pv_debug("retry: upstream %s: %s", a->upstream->name,
                  a->answer && a->reason[0] == '\0' ? "its answer is an error" : a->reason);

@@ -24,7 +24,7 @@ struct pv_query {
     bool shared;               /* in flying */
     bool background;           /* a refresh: nobody may be waiting */
     bool telling;              /* it is over, its askers are being told: see coalesce */
-    bool replayed;             /* the free replay of V8 is spent */
+    unsigned replays;          /* free ones, of what the peer did not process [V8, W11] */
     bool asked_another;        /* the one other upstream of PV_STEP_ONE_ALIKE is spent */
     bool hedged;
     int class;                   /* only upstreams of this class from here on; PV_ANY_CLASS */

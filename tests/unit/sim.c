@@ -43,7 +43,8 @@ struct conn {
     struct sim_server *server;
     unsigned serial;
     bool open, closed, silent;
-    uint64_t due; /* of opening */
+    uint64_t due;  /* of opening */
+    uint64_t pong; /* due; 0: none */
     struct pv_list held;
 };
 
@@ -60,7 +61,7 @@ static struct sim_server *server_of(const struct pv_conn *c)
 
 static void wake_when_due(struct conn *s)
 {
-    uint64_t due = s->open ? NEVER : s->due;
+    uint64_t due = !s->open ? s->due : s->pong && !s->silent ? s->pong : NEVER;
     pv_list_each (it, &s->held) {
         struct held *h = pv_container(it, struct held, link);
         due = !s->silent && h->due < due ? h->due : due;
@@ -111,8 +112,8 @@ static void note(struct conn *s, struct sim_message *m, const struct pv_attempt 
     m->at = sim.now;
     m->conn = s->serial;
     m->kind = pv_conn_kind(s->conn);
-    m->id = a->id;
-    m->length = pv_attempt_dress(a, a->id, false, m->bytes, sizeof m->bytes);
+    m->id = (uint16_t)a->id;
+    m->length = pv_attempt_dress(a, m->id, false, m->bytes, sizeof m->bytes);
     assert_true(m->length > 0);
     r = pv_reader(m->bytes, m->length);
     pv_take(&r, PV_HEADER);
@@ -134,7 +135,9 @@ static bool conn_send(struct pv_conn *c, struct pv_attempt *a)
     struct held *h = calloc(1, sizeof *h);
     sim.own_memory = false;
     assert_non_null(h);
-    pv_random(&a->id, sizeof a->id);
+    uint16_t id;
+    pv_random(&id, sizeof id);
+    a->id = id;
     note(s, &h->message, a);
     bool probe = strcmp(h->message.name, ".") == 0;
     ++*(probe ? &server->probes : &server->questions);
@@ -263,6 +266,33 @@ static void obey_keepalive(struct pv_conn *c, const struct sim_answer *what)
         pv_conn_set_idle(c, what->idle_ms);
 }
 
+static bool is_refusal(enum sim_deed deed)
+{
+    return deed == SIM_UNPROCESSED || deed == SIM_CANNOT || deed == SIM_RESTS;
+}
+
+/* As proto/doh does. */
+static void refuse(struct pv_conn *c, struct pv_attempt *a, enum sim_deed deed)
+{
+    struct pv_endpoint *e = pv_conn_endpoint(c);
+    if (deed == SIM_UNPROCESSED)
+        pv_attempt_failed(a, PV_UNPROCESSED, "not processed");
+    else
+        pv_attempt_failed(a, PV_SERVER_FAILED, "HTTP status 503");
+    if (deed == SIM_RESTS)
+        pv_endpoint_rest(e, 20 * S, "HTTP status 503");
+}
+
+static void answer(struct pv_conn *c, struct pv_attempt *a, const struct sim_answer *what,
+                   const uint8_t *message, size_t length)
+{
+    a->age = what->age;
+    if (pv_attempt_answered(a, message, length))
+        obey_keepalive(c, what);
+    else
+        pv_conn_lost(c, PV_BAD_ANSWER, a->reason);
+}
+
 /* As proto/framed and proto/do53 do. */
 static void deliver(struct conn *s, struct held *h)
 {
@@ -283,10 +313,10 @@ static void deliver(struct conn *s, struct held *h)
         pv_conn_lost(c, PV_DIED_FRESH, "closed by the peer");
     else if (!a)
         pv_conn_progress(c);
-    else if (!pv_attempt_answered(a, out, length))
-        pv_conn_lost(c, PV_BAD_ANSWER, a->reason);
+    else if (is_refusal(what.deed))
+        refuse(c, a, what.deed);
     else
-        obey_keepalive(c, &what);
+        answer(c, a, &what, out, length);
 }
 
 static struct held *next_due(const struct conn *s)
@@ -342,23 +372,38 @@ static void conn_wake(struct pv_conn *c)
     struct held *h;
     if (!s->open)
         finish_opening(s);
+    if (s->pong && s->pong <= sim.now && !s->silent) {
+        s->pong = 0;
+        pv_conn_progress(c);
+    }
     while (!s->closed && !s->silent && (h = next_due(s)))
         deliver(s, h);
     if (!s->closed)
         wake_when_due(s);
 }
 
-#define HANDLER(name_, edns_size_, traits_)                                                        \
+static void conn_ping(struct pv_conn *c)
+{
+    struct conn *s = pv_conn_state(c);
+    assert_true(s->open && !s->closed);
+    s->server->pings++;
+    s->pong = s->server->mute ? 0 : sim.now + 10 * MS;
+    wake_when_due(s);
+}
+
+#define HANDLER(name_, edns_size_, traits_, ping_)                                                 \
     {                                                                                              \
         .name = (name_), .scheme = "sim", .port = 53, .edns_size = (edns_size_),                   \
         .traits = PV_TRAIT_STREAM | (traits_), .conn_size = sizeof(struct conn),                   \
         .open = conn_open, .room = conn_room, .send = conn_send, .drop = conn_drop,                \
-        .wake_conn = conn_wake, .close = conn_close,                                               \
+        .ping = (ping_), .wake_conn = conn_wake, .close = conn_close,                              \
     }
 /* Words that every build knows, so that a query may ask for them. */
-static const struct pv_proto stream_proto = HANDLER("dot", 4096, PV_TRAIT_TLS);
+static const struct pv_proto stream_proto = HANDLER("dot", 4096, PV_TRAIT_TLS, NULL);
+static const struct pv_proto ping_proto =
+    HANDLER("dot", 4096, PV_TRAIT_TLS | PV_TRAIT_ID_ZERO, conn_ping);
 static const struct pv_proto datagram_proto =
-    HANDLER("do53", 1232, PV_TRAIT_DATAGRAM | PV_TRAIT_PLAINTEXT);
+    HANDLER("do53", 1232, PV_TRAIT_DATAGRAM | PV_TRAIT_PLAINTEXT, NULL);
 
 /* ---- connections, from outside ---- */
 
@@ -530,7 +575,9 @@ void sim_add(struct privy_upstreams *set, struct sim_server *s,
     snprintf(own, sizeof own, "udp://192.0.2.%u", s->number);
     if (privy_upstreams_add(set, url ? url : own, &o, &error) != PRIVY_OK)
         fail_msg("%s", error.message);
-    set->members[set->count - 1]->proto = s->datagram ? &datagram_proto : &stream_proto;
+    set->members[set->count - 1]->proto = s->datagram   ? &datagram_proto
+                                          : s->has_ping ? &ping_proto
+                                                        : &stream_proto;
 }
 
 void sim_resolver(struct privy_upstreams *set)

@@ -20,9 +20,12 @@ enum sim_deed {
     SIM_CUT_DATAGRAM, /* the same over a datagram; SIM_ANSWERS over a stream */
     SIM_LAME,         /* a referral */
     SIM_SILENT,
-    SIM_CLOSES,   /* the connection */
-    SIM_GARBLES,  /* 60 octets, the right id */
-    SIM_MISHEARS, /* answers another question */
+    SIM_CLOSES,      /* the connection */
+    SIM_UNPROCESSED, /* says that it has not looked at it */
+    SIM_CANNOT,      /* says, below DNS, that it cannot answer */
+    SIM_RESTS,       /* the same, and not to be asked for 20 s */
+    SIM_GARBLES,     /* 60 octets, the right id */
+    SIM_MISHEARS,    /* answers another question */
 };
 
 struct sim_answer {
@@ -30,6 +33,7 @@ struct sim_answer {
     uint64_t us; /* after so long */
     uint32_t ttl;
     uint16_t rcode, ede;
+    uint32_t age; /* s, as a cache on the way tells it */
     bool ad;
     bool keepalive; /* with that option, in ms: */
     uint32_t idle_ms;
@@ -53,6 +57,8 @@ struct sim_server {
     const char *name; /* of its upstream too */
     unsigned number;
     bool datagram;
+    bool has_ping; /* its protocol has a ping of its own */
+    bool mute;     /* it answers none */
     enum sim_opening opening;
     uint64_t open_us;
     struct sim_answer answer, probe; /* to questions; to `. NS` */
@@ -64,7 +70,7 @@ struct sim_server {
     bool full;          /* send() fails */
     /* What it saw. */
     unsigned opened, ready, closed, opening_now, opening_most, carried;
-    unsigned questions, probes;
+    unsigned questions, probes, pings;
     struct sim_message *log; /* of both */
     unsigned logged;
     struct pv_list conns;

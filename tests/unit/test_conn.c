@@ -230,6 +230,43 @@ static void lost_probe(void **state)
     assert_int_equal(pv_loop_next_due(sim.loop), UINT64_MAX);
 }
 
+/* A protocol with a ping of its own: one slow name costs nobody anything. */
+static void suspect_is_pinged(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->has_ping = true;
+    sim_start(a, NULL);
+    sim_run(100 * MS);
+    a->answer.us = 2800 * MS;
+    sim_ask(&q, "slow.example");
+    sim_run(3 * S);
+    assert_answered(q, "a");
+    assert_took(q, 2800 * MS, 2810 * MS);
+    assert_in_range(q.facts.attempts, 1, 3);
+    assert_true(a->pings >= 1);
+    assert_int_equal(a->probes, 0);
+    assert_int_equal(sim.downs, 0);
+}
+
+static void suspect_answers_no_ping(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->has_ping = a->mute = true;
+    sim_start(a, NULL);
+    sim_run(100 * MS);
+    assert_answered(sim_answer_to("www.example"), "a");
+    sim_silence_all(a);
+    sim_ask(&q, "silent.example");
+    sim_run(1 * S);
+    assert_answered(q, "a"); /* over a second connection */
+    assert_int_equal(a->pings, 1);
+    assert_int_equal(sim_conns(a), 2);
+    sim_run(2 * S);
+    assert_int_equal(sim_conns(a), 1);
+}
+
 static void suspect_dies_after_two_seconds(void **state)
 {
     (void)state;
@@ -664,6 +701,8 @@ int main(void)
         T(answers_only_probes),
         T(suspect_is_probed_and_heals),
         T(lost_probe),
+        T(suspect_is_pinged),
+        T(suspect_answers_no_ping),
         T(suspect_dies_after_two_seconds),
         T(slow_name_at_a_healthy_sole_upstream),
         T(slow_datagrams),

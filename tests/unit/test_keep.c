@@ -42,6 +42,28 @@ static void ages_and_expires(void **state)
     assert_int_equal(a->questions, 2);
 }
 
+/* It has lain in an HTTP cache [RFC 8484 §5.1]. */
+static void age_on_arrival(void **state)
+{
+    (void)state;
+    sim.cache_options.prefetch = 0;
+    sim_start(a, NULL);
+    a->answer.age = 100;
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_int_equal(q.ttl, 200);
+    sim_run(199 * S);
+    q = sim_answer_to("www.example");
+    assert_true(q.facts.cached);
+    assert_int_equal(q.ttl, 1);
+    a->answer.age = 301;
+    sim_run(1 * S);
+    q = sim_answer_to("www.example");
+    assert_answered(q, "a");
+    assert_int_equal(q.ttl, 0);
+    assert_int_equal(sim_answer_to("www.example").ttl, 0);
+    assert_int_equal(a->questions, 3); /* too old to keep */
+}
+
 static void ages_in_sleep(void **state)
 {
     (void)state;
@@ -539,6 +561,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(ages_and_expires),
+        T(age_on_arrival),
         T(ages_in_sleep),
         T(ttl_0),
         T(what_is_never_kept),

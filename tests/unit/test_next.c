@@ -20,6 +20,8 @@ static void what_follows(void **state)
         {PV_UNTRUSTED, PV_STEP_NEXT, true},
         {PV_TLS_FAILED, PV_STEP_NEXT, true},
         {PV_TIMED_OUT, PV_STEP_NEXT, false},
+        {PV_UNPROCESSED, PV_STEP_AGAIN, true},
+        {PV_SERVER_FAILED, PV_STEP_NEXT, false},
         {PV_BAD_ANSWER, PV_STEP_NEXT, false},
         {PV_TRUNCATED, PV_STEP_AGAIN_STREAM, true},
         {PV_NO_ROOM, PV_STEP_LATER, true},

@@ -489,6 +489,82 @@ static void replayed_once_only(void **state)
     assert_int_equal(sim.downs, 0);
 }
 
+/* ---- servers that say so ---- */
+
+static struct sim_answer unprocessed_once(struct sim_server *s, const struct sim_message *m)
+{
+    struct sim_answer answer = s->answer;
+    if (sim_asked(s, m->name) == 1)
+        answer.deed = SIM_UNPROCESSED;
+    return answer;
+}
+
+static void unprocessed_is_asked_again(void **state)
+{
+    (void)state;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    a->answer = (struct sim_answer){.deed = SIM_UNPROCESSED, .us = 10 * MS};
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "b");
+    assert_int_equal(sim_asked(a, "www.example."), 3); /* and twice again */
+    assert_int_equal(sim.downs, 0);
+}
+
+/* It costs no try, wherever it happens. */
+static void unprocessed_is_free(void **state)
+{
+    (void)state;
+    sim.options.query.tries = 1;
+    sim_start(a, NULL);
+    warm_up(1);
+    a->choose = unprocessed_once;
+    a->answer = (struct sim_answer){.us = 10 * MS, .ttl = 300};
+    assert_answered(sim_answer_to("www.example"), "a");
+    assert_int_equal(sim_asked(a, "www.example."), 2);
+}
+
+static void server_cannot(void **state)
+{
+    (void)state;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    a->answer = (struct sim_answer){.deed = SIM_CANNOT, .us = 10 * MS};
+    struct sim_asker q = sim_answer_to("one.example");
+    assert_answered(q, "b");
+    assert_int_equal(q.facts.attempts, 2);
+    assert_int_equal(sim.downs, 0); /* one question is no proof */
+    for (unsigned i = 0; i < 8; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "more%u.example", i);
+        assert_answered(sim_answer_to(name), "b");
+    }
+    assert_int_equal(sim.downs, 1);
+}
+
+static void server_that_wants_rest(void **state)
+{
+    (void)state;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    a->answer = a->probe = (struct sim_answer){.deed = SIM_RESTS, .us = 10 * MS};
+    assert_answered(sim_answer_to("one.example"), "b");
+    assert_int_equal(sim.downs, 1);
+    unsigned asked = a->questions + a->probes;
+    for (unsigned i = 0; i < 19; i++) {
+        char name[32];
+        sim_run(1 * S);
+        snprintf(name, sizeof name, "more%u.example", i);
+        assert_answered(sim_answer_to(name), "b");
+    }
+    assert_int_equal(a->questions + a->probes, asked); /* left alone for 20 s */
+    a->answer = a->probe = (struct sim_answer){.us = 10 * MS, .ttl = 300};
+    sim_run(2 * S);
+    sim_answer_to("trial.example");
+    sim_run(1 * S);
+    assert_answered(sim_answer_to("back.example"), "a");
+}
+
 static void died_fresh_goes_to_the_next(void **state)
 {
     (void)state;
@@ -740,6 +816,10 @@ int main(void)
         T(died_idle_is_replayed_free),
         T(died_idle_many),
         T(replayed_once_only),
+        T(unprocessed_is_asked_again),
+        T(unprocessed_is_free),
+        T(server_cannot),
+        T(server_that_wants_rest),
         T(died_fresh_goes_to_the_next),
         T(no_memory_to_send),
         T(no_memory_for_a_while),
