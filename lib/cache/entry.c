@@ -79,9 +79,30 @@ static uint8_t *entry_bytes(struct pv_entry *e)
     return e->data + e->ttl_count * sizeof(uint16_t);
 }
 
+/* No more than header and question. */
+static struct pv_entry *entry_bare(const struct pv_key *key, uint16_t flags, uint32_t ttl,
+                                   uint64_t now)
+{
+    const struct pv_header header = {.flags = flags, .qdcount = 1};
+    size_t length = PV_HEADER + (size_t)key->name_length + 4;
+    struct pv_entry *e = entry_alloc(key, 0, length, ttl, now);
+
+    if (!e)
+        return NULL;
+    struct pv_writer w = pv_writer(entry_bytes(e), length);
+    pv_header_write(&w, &header);
+    pv_write(&w, key->name, key->name_length);
+    pv_write16(&w, key->type);
+    pv_write16(&w, key->rrclass);
+    return e;
+}
+
 struct pv_entry *pv_entry_new(const struct pv_key *key, const uint8_t *message,
                               const struct pv_reply *reply, uint32_t ttl, uint64_t now)
 {
+    /* Errors may come without the question; then nothing else of them counts. */
+    if (pv_get16(message + 4) == 0)
+        return entry_bare(key, pv_get16(message + 2), ttl, now);
     /* Only after stripping is it known how much is kept: into a scratch copy first. */
     size_t offsets_size = reply->ttl_count * sizeof(uint16_t);
     uint16_t *offsets = malloc(offsets_size + reply->length);
@@ -110,18 +131,10 @@ struct pv_entry *pv_entry_new(const struct pv_key *key, const uint8_t *message,
 
 struct pv_entry *pv_entry_new_failure(const struct pv_key *key, uint32_t ttl, uint64_t now)
 {
-    const struct pv_header header = {.flags = PV_QR | PV_RD | PV_RA | PV_SERVFAIL, .qdcount = 1};
-    size_t length = PV_HEADER + (size_t)key->name_length + 4;
-    struct pv_entry *e = entry_alloc(key, 0, length, ttl, now);
+    struct pv_entry *e = entry_bare(key, PV_QR | PV_RD | PV_RA | PV_SERVFAIL, ttl, now);
 
-    if (!e)
-        return NULL;
-    struct pv_writer w = pv_writer(entry_bytes(e), length);
-    pv_header_write(&w, &header);
-    pv_write(&w, key->name, key->name_length);
-    pv_write16(&w, key->type);
-    pv_write16(&w, key->rrclass);
-    e->failure = true;
+    if (e)
+        e->failure = true;
     return e;
 }
 

@@ -453,6 +453,29 @@ static void r2_a_million_names(void **state)
     free(nodes);
 }
 
+/* A server may refuse with no more than a header. */
+static void an_error_without_its_question(void **state)
+{
+    (void)state;
+    static const uint8_t message[] = {0x12, 0x34, 0x81, 0x05, 0, 0, 0, 0, 0, 0, 0, 0};
+    uint8_t out[64];
+    struct pv_key key;
+    struct pv_reply reply;
+    const char *why;
+
+    cached_key(&key, 1, POOL);
+    struct pv_question q = {.type = key.type, .rrclass = key.rrclass};
+    q.name_length = key.name_length;
+    memcpy(q.name, key.name, key.name_length);
+    assert_true(pv_reply_check(message, sizeof message, &q, 0x1234, &reply, &why));
+    struct pv_entry *e = pv_entry_new(&key, message, &reply, 0, 100);
+    assert_non_null(e);
+    assert_int_equal(pv_entry_write(e, 100, out, sizeof out), PV_HEADER + key.name_length + 4);
+    assert_memory_equal(out, "\0\0\x81\x05\0\1\0\0\0\0\0\0", PV_HEADER);
+    assert_memory_equal(out + PV_HEADER, key.name, key.name_length);
+    pv_entry_unref(e);
+}
+
 /* ---- failures ---- */
 
 static void put_failure(struct privy_cache *c, unsigned number, uint64_t pool, uint64_t now)
@@ -569,6 +592,7 @@ int main(void)
         cmocka_unit_test(expired_ones_go_first),
         cmocka_unit_test(r2_colliding_names),
         cmocka_unit_test(r2_a_million_names),
+        cmocka_unit_test(an_error_without_its_question),
         cmocka_unit_test(a_failure_is_a_servfail),
         cmocka_unit_test(failures_and_answers),
         cmocka_unit_test(r11_many_threads),
