@@ -7,7 +7,7 @@ import struct
 import zlib
 
 HEADER = 12
-A, NS, SOA, TXT, AAAA, OPT = 1, 2, 6, 16, 28, 41
+A, NS, CNAME, SOA, TXT, AAAA, OPT = 1, 2, 5, 6, 16, 28, 41
 POINTER = b"\xc0\x0c"  # to the question's name
 
 

@@ -26,10 +26,12 @@ def figures(lab):
     """What a load saw, in a few words."""
     from load import Result
     found = Result(lab.loads)
-    if not found.latencies:
-        return ""
-    p50, p99, worst = (f"{found.quantile(share) * 1000:.0f}" for share in (0.5, 0.99, 1))
-    return f": {found.total} asked, p50 {p50} ms, p99 {p99} ms, worst {worst} ms"
+    said = []
+    if found.latencies:
+        p50, p99, worst = (f"{found.quantile(share) * 1000:.0f}" for share in (0.5, 0.99, 1))
+        said.append(f"{found.total} asked, p50 {p50} ms, p99 {p99} ms, worst {worst} ms")
+    said += lab.notes
+    return ": " + "; ".join(said) if said else ""
 
 
 def play(path, directory, full):

@@ -15,15 +15,16 @@ OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 
 
 class Load(threading.Thread):
-    """rate a second for so long; `names`: so many distinct ones, asked in turn."""
+    """`total` queries, `rate` a second, or (rate 0) one after the other; `names`: so many distinct
+    ones, asked in turn."""
 
     number = 0
 
-    def __init__(self, address, rate, duration, names=0, patience=5, begin=None):
+    def __init__(self, address, rate, total, names=0, patience=5, begin=None):
         super().__init__(daemon=True)
         Load.number += 1
         self.target, self.rate = (address, 53), rate
-        self.total, self.names, self.patience = int(rate * duration), names, patience
+        self.total, self.names, self.patience = total, names, patience
         self.suffix = answers.name_wire(f"n{Load.number}.load.lab")
         self.begin = begin
         self.sent = array.array("d")                           # when, on the scenario's clock
@@ -57,19 +58,27 @@ class Load(threading.Thread):
         except Exception as error:  # pylint: disable=broad-except
             self.error = error      # the scenario fails with it
 
+    def due(self, start):
+        """When the next query is to go."""
+        sent = len(self.sent)
+        if sent == self.total or not self.rate and self.left:
+            return float("inf")
+        return start + sent / self.rate if self.rate else 0
+
     def drive(self, s):
         start = time.monotonic()
         self.begin = self.begin or start
-        end = start + self.total / self.rate + self.patience
+        end = start + (self.total / self.rate if self.rate else 0) + self.patience
         while len(self.sent) < self.total or self.left:
             now = time.monotonic()
             if now > end:
                 break
-            while len(self.sent) < self.total and start + len(self.sent) / self.rate <= now:
+            while self.due(start) <= now:
                 self.ask(s, len(self.sent), now)
-            due = start + len(self.sent) / self.rate if len(self.sent) < self.total else end
+            due = min(end, self.due(start))
             if select.select([s], [], [], max(0, due - time.monotonic()))[0]:
                 self.collect(s)
+                end += 0 if self.rate else time.monotonic() - now
 
     # ---- replies ----
 

@@ -10,7 +10,7 @@ In a test it runs in a thread and asks a function of the test:
         conn.answer(query, address="192.0.2.10")    # or conn.frame(spoiled), conn.close() ...
     Upstream("127.0.0.2", certificate, answer).start()
 
-One thread, no blocking call. deeds.py has what it can do.
+One thread, no blocking call. deeds.py, spoil.py and carry.py have what it can do.
 """
 import collections
 import heapq
@@ -23,7 +23,9 @@ import threading
 import time
 
 import answers
+import carry  # noqa: F401  deeds
 import deeds
+import spoil  # noqa: F401  deeds
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 COUNTED_NAMES = 10000  # of a load's names only the sum is kept
@@ -271,6 +273,8 @@ class Upstream:
         self.timers, self.order = [], itertools.count()
         self.selector = selectors.DefaultSelector()
         self.listener = self.udp = self.thread = None
+        self.full = []             # sockets that leave no room to connect
+        self.certificate, self.forgetful = certificate, False
         self.calls, self.waker = collections.deque(), socket.socketpair()
         self.selector.register(self.waker[0], READ, self.woken)
         self.running = True
@@ -327,6 +331,25 @@ class Upstream:
                 self.selector.unregister(each)
                 each.close()
         self.listener = self.udp = None
+
+    def fill(self):
+        """A listener that accepts nobody and has no room: the kernel drops each SYN."""
+        self.refuse()
+        listener = self.bound(socket.SOCK_STREAM)
+        listener.listen(0)
+        self.full = [listener]
+        for _ in range(3):
+            guest = socket.socket(family_of(self.address), socket.SOCK_STREAM)
+            guest.setblocking(False)
+            guest.connect_ex((self.address, self.port))
+            self.full.append(guest)
+
+    def heal(self):
+        """Listens as ever."""
+        while self.full:
+            self.full.pop().close()
+        self.forgetful = False
+        self.listen()
 
     def serve(self):
         """Until stop()."""
@@ -402,6 +425,8 @@ class Upstream:
         except OSError:
             return
         self.accepted += 1
+        if self.forgetful:
+            self.context = self.new_context(self.certificate)
         conn = Conn(self, plain, self.accepted)
         self.conns.add(conn)
         self.most_open = max(self.most_open, len(self.conns))

@@ -10,7 +10,10 @@ import signal
 import threading
 import time
 
+import dns.exception
+
 import harness
+from client import Client
 from load import Load
 from remote import Remote
 from scenario import seconds
@@ -38,7 +41,7 @@ class Lab:
         self.certificate = self.ca.issue("upstream", [harness.NAME])
         self.upstreams, self.daemon, self.loads, self.clients = {}, None, [], []
         self.threads, self.begun = [], None
-        self.problems = []
+        self.problems, self.notes, self.asked = [], [], 0
         self.names = set()
         self.daemon_limits = []  # of the next daemon: options of prlimit(1)
         self.ended = False       # the daemon was told to end
@@ -208,19 +211,42 @@ def reload(lab, step):
 
 # ---- what asks ----
 
-LOAD = re.compile(r"(?P<rate>\d+)/s for (?P<time>\S+)(?: names (?P<names>\d+))?")
+LOAD = re.compile(r"(?P<count>\d+)(?:/s for (?P<time>\S+)| one by one)(?: names (?P<names>\d+))?")
 
 
 @word("load", beside=True)
 def load(lab, step):
-    """load RATE/s for TIME [names N]"""
+    """load RATE/s for TIME [names N] | load N one by one [names N]"""
     words = LOAD.fullmatch(step.text)
     if not words:
         raise ValueError(f"not a load: {step.text}")
-    one = Load(lab.daemon.address, int(words["rate"]), seconds(words["time"]),
-               int(words["names"] or 0), begin=lab.begun)
+    count, time_ = int(words["count"]), words["time"]
+    one = Load(lab.daemon.address, count if time_ else 0,
+               int(count * seconds(time_)) if time_ else count, int(words["names"] or 0),
+               begin=lab.begun)
     lab.loads.append(one)
     one.run()
+
+
+@word("back")
+def back(lab, step):
+    """back within TIME: names are answered again; the long form holds it to the time, others to
+    three times as much."""
+    _, patience = step.text.split()
+    limit = seconds(patience) * (1 if lab.full and not harness.SANITIZED else 3)
+    begun = time.monotonic()
+    while True:
+        lab.asked += 1
+        left = begun + limit - time.monotonic()
+        if left < 0:
+            raise AssertionError(f"not within {limit} s")
+        try:
+            if lab.daemon.ask(f"back{lab.asked}.load.lab", timeout=left).rcode() == 0:
+                break
+        except dns.exception.Timeout:
+            pass
+        time.sleep(0.01)
+    lab.notes.append(f"back after {(time.monotonic() - begun) * 1000:.0f} ms")
 
 
 @word("client", beside=True)
@@ -236,7 +262,6 @@ def ask(lab, step):
 
 
 def play(lab, head, steps):
-    from client import Client
     one = Client(head, steps)
     lab.clients.append(one)
     one.run(lab.daemon.address)
