@@ -26,21 +26,14 @@ import re
 import resource
 import selectors
 import socket
-import struct
 import time
 
-from queries import Unexpected, check_reply, query
+from links import PATIENCE, Asked, Link
+from queries import Unexpected, check_reply, numbered
+from scenario import seconds
 
-PATIENCE = 6        # seconds for a reply, unless a step says otherwise
 SILENCE = 0.2       # what is awaited where there shall be nothing
-WINDOW = 100        # datagrams of one client under way at once
 CHECKED_WHOLE = 50  # replies of one step that are read in full; of others header and question
-ESTABLISHED = 1     # tcpi_state
-
-
-def seconds(text):
-    number, unit = re.fullmatch(r"([\d.]+)(ms|s|m)", text).groups()
-    return float(number) * {"ms": 0.001, "s": 1, "m": 60}[unit]
 
 
 def octets(text):
@@ -53,134 +46,6 @@ def address_and_port(text, port):
     if ":" in text and "[" not in text and text.count(":") > 1:
         host, number = text, ""
     return host.strip("[]"), int(number or port)
-
-
-class Asked:
-    """What was asked and is not answered: by id, the oldest first."""
-
-    def __init__(self):
-        self.by_id, self.count, self.replies, self.latency = {}, 0, [], []
-
-    def add(self, one):
-        self.by_id.setdefault(one.id, []).append((one, time.monotonic()))
-        self.count += 1
-
-    def answered(self, reply):
-        waiting = self.by_id.get(int.from_bytes(reply[:2], "big"))
-        if not waiting:
-            raise Unexpected(f"a reply to nothing: {reply[:40].hex()}")
-        one, at = waiting.pop(0)
-        if not waiting:
-            del self.by_id[one.id]
-        self.count -= 1
-        self.latency.append(time.monotonic() - at)
-        self.replies.append((one, reply))
-
-
-class Link:
-    """A socket with what is still to be sent through it, and what came back."""
-
-    def __init__(self, kind, target, source):
-        family = socket.AF_INET6 if ":" in target[0] else socket.AF_INET
-        self.tcp, self.target = kind == "tcp", target
-        self.socket = socket.socket(family, socket.SOCK_STREAM if self.tcp else socket.SOCK_DGRAM)
-        if source:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self.socket.bind(source)
-        self.asked = Asked()
-        self.out, self.out_at = [], 0  # pieces, and when the next may go
-        self.every = 0
-        self.input = bytearray()
-        self.ended = ""
-        self.reading = True
-        self.connected = False
-
-    def connect(self):
-        if self.connected:
-            return
-        self.connected = True
-        if self.tcp:
-            self.socket.settimeout(PATIENCE)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        else:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        self.socket.connect(self.target)
-        self.socket.setblocking(False)
-
-    # ---- out ----
-
-    def send(self, pieces, every=0):
-        self.out += pieces
-        self.every = every
-
-    def may_send(self, now):
-        return self.out and now >= self.out_at and (self.tcp or self.asked.count < WINDOW)
-
-    def send_some(self, now):
-        """What the kernel takes of the pieces that are due."""
-        while self.may_send(now):
-            piece = self.out[0]
-            one = piece if self.tcp else piece.octets
-            try:
-                sent = self.socket.send(one)
-            except BlockingIOError:
-                return
-            except (ConnectionError, BrokenPipeError):
-                self.end("reset")
-                return
-            if sent < len(one):
-                self.out[0] = one[sent:]
-                continue
-            del self.out[0]
-            if not self.tcp:
-                self.asked.add(piece)
-            if self.every:
-                self.out_at = now + self.every
-
-    # ---- in ----
-
-    def receive(self):
-        """What there is, once."""
-        try:
-            data = self.socket.recv(1 << 18 if self.tcp else 1 << 16)
-        except BlockingIOError:
-            return
-        except ConnectionError:
-            self.end("reset")
-            return
-        if not self.tcp:
-            self.asked.answered(data)
-            return
-        if not data:
-            self.end("end")
-        self.input += data
-        self.take_frames()
-
-    def take_frames(self):
-        at = 0
-        while len(self.input) >= at + 2:
-            end = at + 2 + int.from_bytes(self.input[at:at + 2], "big")
-            if len(self.input) < end:
-                break
-            self.asked.answered(bytes(self.input[at + 2:end]))
-            at = end
-        del self.input[:at]
-
-    def end(self, how):
-        self.ended, self.out = how, []
-
-    def is_closed(self):
-        """By the other side; also where we do not read."""
-        if not self.reading:
-            info = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-            return info[0] != ESTABLISHED
-        return bool(self.ended)
-
-    def close(self, reset=False):
-        if reset:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
-        self.ended = self.ended or "closed"
 
 
 class Client:
@@ -300,10 +165,8 @@ class Client:
     def ask(self, what, count=None, expected=None, **how):
         for link in self.links:
             link.connect()
-            queries = []
-            for _ in range(int(count or 1)):
-                self.number += 1
-                queries.append(query(what, self.number))
+            queries = numbered(what, self.number + 1, int(count or 1))
+            self.number += len(queries)
             self.put(link, queries, **how)
         self.expect(expected)
 
@@ -361,10 +224,10 @@ class Client:
         """Nothing of what waits to be sent has gone for 300 ms."""
         end = time.monotonic() + seconds(period)
         while True:
-            before = [len(link.out) for link in self.links]
+            before = [link.waiting() for link in self.links]
             self.pump(lambda link: False, 0.3)
             if all(link.out for link in self.links) and \
-                    before == [len(link.out) for link in self.links]:
+                    before == [link.waiting() for link in self.links]:
                 return
             if time.monotonic() > end:
                 raise Unexpected("the daemon goes on reading")
@@ -375,6 +238,7 @@ class Client:
 
     def urgent(self):
         for link in self.links:
+            link.connect()
             link.socket.send(b"!", socket.MSG_OOB)
 
     def half_close(self):

@@ -97,6 +97,9 @@ class Writer:
     def read_rd(self):
         self.flags &= ~dns.flags.RD if self.word() == "0" else 0xffff
 
+    def read_ad(self):
+        self.flags |= dns.flags.AD
+
     def read_flags(self):
         self.flags |= self.word(lambda word: int(word, 16))
 
@@ -157,6 +160,15 @@ def query(text, number=0):
     return Writer(text, number).read()
 
 
+def numbered(text, first, count):
+    """So many queries, numbered from `first` on."""
+    if count == 1 or re.search(r"\{\}|\bid\b|hex|octet", text):
+        return [query(text, number) for number in range(first, first + count)]
+    one = query(text)  # they differ in their ids only
+    return [Query((number & 0xffff).to_bytes(2, "big") + one.octets[2:], one.question)
+            for number in range(first, first + count)]
+
+
 # ---- replies ----
 
 class Unexpected(AssertionError):
@@ -200,7 +212,9 @@ def facts(reply):
     opts = message.edns >= 0
     words = {dns.rcode.to_text(message.rcode()), f"{len(reply)} octets",
              "edns" if opts else "no edns", "tc" if flags & dns.flags.TC else "no tc",
-             "aa" if flags & dns.flags.AA else "no aa"}
+             "aa" if flags & dns.flags.AA else "no aa", "ad" if flags & dns.flags.AD else "no ad",
+             f"{answers} records"}
+    words |= {f"ttl {rrset.ttl}" for rrset in message.answer + message.authority}
     words |= {f"ede {code}" for code in edes(message)} or {"no ede"}
     if questions == 1 and not answers and not authorities and additionals == opts:
         words.add("question only")
