@@ -21,7 +21,7 @@ class Remote(servers.Server):
     def __init__(self, directory, address, port, certificate, deeds):
         super().__init__(directory, address, port, certificate)
         self.first_deeds = deeds
-        self.orders = None
+        self.orders = self.results = None
 
     def launch(self, argv=None, env=None):
         """Starts it; ready when it obeys: start() waits for that, begin() does not."""
@@ -32,8 +32,7 @@ class Remote(servers.Server):
                          str(self.port), *certificate], self.dir, pass_fds=[theirs.fileno()])
         theirs.close()
         ours.settimeout(20)
-        self.orders = ours.makefile("rw", encoding="utf-8")
-        ours.close()
+        self.orders, self.results = ours, ours.makefile("r", encoding="utf-8")
         self.put("deeds", self.first_deeds)
 
     def start(self):
@@ -42,13 +41,18 @@ class Remote(servers.Server):
         return self
 
     def put(self, *order):
-        self.orders.write(json.dumps(order) + "\n")
-        self.orders.flush()
+        try:
+            self.orders.sendall(json.dumps(order).encode() + b"\n")
+        except OSError:
+            self.fell()
+
+    def fell(self):
+        raise servers.StartError("the scripted upstream has ended: " + self.process.text()[-2000:])
 
     def result(self):
-        line = self.orders.readline()
+        line = self.results.readline()
         if not line:
-            raise servers.StartError("scripted upstream: " + self.process.text()[-2000:])
+            self.fell()
         result = json.loads(line)
         if isinstance(result, str):
             raise ValueError(result)
@@ -61,6 +65,7 @@ class Remote(servers.Server):
     def stop(self):
         super().stop()
         if self.orders:
+            self.results.close()
             self.orders.close()
             self.orders = None
 
@@ -85,8 +90,8 @@ class Orders:
             order, *arguments = json.loads(line)
             try:
                 result = getattr(self, order)(*arguments)
-            except (ValueError, OSError) as error:
-                result = str(error)
+            except Exception as error:  # pylint: disable=broad-except
+                result = f"{type(error).__name__}: {error}"  # whoever ordered it says so
             self.channel.sendall(json.dumps(result).encode() + b"\n")
 
     def deeds(self, text):

@@ -149,7 +149,7 @@ def wire(name, ttl, rdtype, rdata):
     """Records in wire form, as text says."""
     import dns.rrset  # only who needs it waits for it
     out = io.BytesIO()
-    dns.rrset.from_text(name, int(ttl), "IN", rdtype, rdata).to_wire(out)
+    dns.rrset.from_text(name + ".", int(ttl), "IN", rdtype, rdata).to_wire(out)
     return out.getvalue()
 
 

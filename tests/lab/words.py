@@ -16,7 +16,7 @@ import harness
 from client import Client
 from load import Load
 from remote import Remote
-from scenario import seconds
+from scenario import ScenarioError, seconds
 
 WORDS = {}
 STRATEGIES = ("ordered", "fastest", "spread", "shard")
@@ -42,8 +42,8 @@ class Lab:
         self.upstreams, self.daemon, self.loads, self.clients = {}, None, [], []
         self.threads, self.begun = [], None
         self.problems, self.notes, self.asked = [], [], 0
-        self.names = set()
         self.daemon_limits = []  # of the next daemon: options of prlimit(1)
+        self.daemon_env = {}     # its environment, beside ours
         self.ended = False       # the daemon was told to end
 
     # ---- the clock ----
@@ -66,7 +66,7 @@ class Lab:
             if step.at is not None:
                 self.wait_for(step.at)
             if beside and step.at is not None:
-                thread = threading.Thread(target=self.guarded, args=(function, step), daemon=True)
+                thread = threading.Thread(target=self.beside, args=(function, step), daemon=True)
                 self.threads.append(thread)
                 thread.start()
             else:
@@ -79,10 +79,16 @@ class Lab:
             function(self, step)
         except (AssertionError, TimeoutError) as error:
             self.problems.append(f"{step.where}: {error}")
-        except (ValueError, KeyError, IndexError) as error:
-            self.problems.append(f"{step.where}: {type(error).__name__}: {error}")
+        except (ValueError, KeyError, IndexError, AttributeError) as error:
+            raise step.error(f"{type(error).__name__}: {error}") from error
         except harness.servers.StartError as error:
-            self.problems.append(f"{step.where}: {error}")
+            raise step.error(error) from error
+
+    def beside(self, function, step):
+        try:
+            self.guarded(function, step)
+        except ScenarioError as error:
+            self.problems.append(str(error))
 
     def join(self):
         while self.threads:
@@ -117,8 +123,8 @@ class Lab:
         if code:
             self.problems.append(f"privydnsd ended with {code}")
         if "debug" not in self.daemon.file.read_text():
-            self.problems += [f"a name in the log: {line}" for line in self.daemon.log_lines(
-                "|".join(map(re.escape, (".load.lab", *self.names))))]
+            self.problems += [f"a name in the log: {line}"
+                              for line in self.daemon.log_lines(r"\w\.lab\b")]
 
     # ---- configuration ----
 
@@ -192,12 +198,16 @@ def configuration(lab, text):
     return config
 
 
+def new_daemon(lab, text, directory="privydnsd"):
+    one = harness.Daemon(lab.dir / directory, configuration(lab, text), env=lab.daemon_env)
+    if lab.daemon_limits:
+        one.before = ["prlimit", *lab.daemon_limits, "--"]
+    return one.start()
+
+
 @word("daemon")
 def daemon(lab, step):
-    lab.daemon = harness.Daemon(lab.dir / "privydnsd", configuration(lab, step.text))
-    if lab.daemon_limits:
-        lab.daemon.before = ["prlimit", *lab.daemon_limits, "--"]
-    lab.daemon.start()
+    lab.daemon = new_daemon(lab, step.text)
 
 
 @word("reload")
