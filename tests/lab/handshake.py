@@ -1,0 +1,72 @@
+"""Deeds of the handshake: the certificate that is shown, versions, ciphers, ALPN."""
+import ssl
+
+import certificates
+from deeds import deed
+
+# All that OpenSSL can do: what is refused is refused by the other side.
+ANYTHING = "ALL:COMPLEMENTOFALL:@SECLEVEL=0"
+VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1,
+            "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+def context_of(certificate):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers(ANYTHING)
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    context.load_cert_chain(certificate.crt, certificate.key)
+    context.set_alpn_protocols(["dot"])
+    return context
+
+
+@deed(r"certificate (?P<kind>.+)", "turn")
+def certificate(kind):
+    """One of certificates.py; before the other deeds of the handshake."""
+    if kind not in certificates.KINDS:
+        raise ValueError(f"no such certificate: {kind}")
+
+    def act(upstream):
+        upstream.context = context_of(certificates.Maker.beside(upstream.certificate).shown(kind))
+    return act
+
+
+def changed(upstream):
+    """A context of its own, to be changed."""
+    if upstream.context is upstream.first_context:
+        upstream.context = context_of(upstream.certificate)
+    return upstream.context
+
+
+@deed(r"only TLS (?P<version>1\.[0-3])", "turn")
+def only_version(version):
+    def act(upstream):
+        context = changed(upstream)
+        context.minimum_version = context.maximum_version = VERSIONS[version]
+    return act
+
+
+@deed(r"cipher (?P<name>\S+)", "turn")
+def cipher(name):
+    """This one alone, in TLS 1.2."""
+    def act(upstream):
+        context = changed(upstream)
+        context.minimum_version = context.maximum_version = VERSIONS["1.2"]
+        context.set_ciphers(name + ":@SECLEVEL=0")
+    return act
+
+
+@deed(r"group (?P<name>\S+)", "turn")
+def group(name):
+    """This curve alone for the key exchange."""
+    return lambda upstream: changed(upstream).set_ecdh_curve(name)
+
+
+@deed(r"alpn (?P<name>\S+)", "turn")
+def alpn(name):
+    """What it speaks; none: it knows nothing of ALPN."""
+    def act(upstream):
+        context = context_of(upstream.certificate)
+        if name != "none":
+            context.set_alpn_protocols([name])
+        upstream.context = context
+    return act

@@ -1,0 +1,76 @@
+"""Words about whom the daemon believes, and what it offers to a peer before that.
+
+    tried  pool ordered a b                  each line: a daemon of its own, a (the first) does this
+        certificate expired  -> refused "certificate has expired"
+        honest, a.pins {another key}  -> refused "no pin matches"
+        certificate wildcard, a.url tls://127.0.0.2#sub.wild.example  -> accepted
+
+    expect server name a dot.example         the only one in any ClientHello; none: there is none
+    expect early data a 0                    ClientHellos with that extension
+
+Refused: three questions are answered by the others, a gets none of them and completes no handshake
+(where it is a pin that does not match: it gets none of them), and the log says why, once.
+"""
+import re
+
+import certificates
+import expect
+from expect import COMPARED, Failed, check
+from words import new_daemon, play, word
+
+LINE = re.compile(r'(?P<deeds>[^,]+?)(?:, (?P<settings>.+?))?\s+-> '
+                  r'(?:refused "(?P<reason>[^"]+)"|(?P<accepted>accepted))')
+QUESTIONS = 3
+
+
+def with_pins(lab, settings):
+    """{KIND} is the pin of that certificate."""
+    maker = certificates.Maker.beside(lab.certificate)
+    return re.sub(r"{([^}]+)}", lambda m: "sha256/" + maker.shown(m[1]).pin(), settings)
+
+
+@word("tried")
+def tried(lab, step):
+    name = re.search(r"pool \S+ (\S+)", step.text)[1]
+    for number, line in enumerate(step.block):
+        words = LINE.fullmatch(line)
+        if not words:
+            raise ValueError(f"not to be tried: {line}")
+        settings = ", ".join(filter(None, (step.text, words["settings"])))
+        try:
+            try_one(lab, name, words, with_pins(lab, settings), number)
+        except AssertionError as error:
+            lab.problems.append(f"{step.where}: {line}: {error}\n{lab.daemon.log()[-1500:]}")
+        lab.finish_daemon()
+    lab.daemon = None
+
+
+def try_one(lab, name, words, settings, number):
+    peer = lab.upstreams[name]
+    peer.do("deeds", words["deeds"])
+    before = peer.do("counts")
+    lab.daemon = new_daemon(lab, settings, f"tried-{number}")
+    play(lab, "it udp", [f"ask q{{}}.tried{number}.lab A x{QUESTIONS} -> NOERROR"])
+    after = peer.do("counts")
+    asked, done = (after[what] - before[what] for what in ("queries", "handshakes"))
+    if words["accepted"]:
+        if asked < QUESTIONS:
+            raise Failed(f"{asked} questions came")
+        return
+    said = lab.daemon.log_lines(f"upstream {name}: ")
+    if asked or (done and "pin" not in words["reason"]):
+        raise Failed(f"{asked} questions came, {done} handshakes were completed")
+    if len(said) != 1 or not re.search(f"warning: .* unknown -> down: {words['reason']}", said[0]):
+        raise Failed(f"in the log: {said}")
+
+
+@check(r"server name (?P<name>[a-z]\S*) (?P<wanted>\S+)")
+def server_name(lab, name, wanted):
+    found = lab.upstreams[name].do("counts")["server names"]
+    if list(found) != ["" if wanted == "none" else wanted]:
+        raise Failed(str(found))
+
+
+@check(r"early data (?P<name>[a-z]\S*)" + COMPARED)
+def early_data(lab, name, op, value):
+    expect.compare(lab.upstreams[name].do("counts")["early data"], op, int(value))
