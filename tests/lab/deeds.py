@@ -144,6 +144,7 @@ class Deeds:
 
     def end(self, upstream):
         """Takes back what lasts."""
+        upstream.context = upstream.first_context
         upstream.heal()
         for conn in upstream.conns:
             conn.read_on(True)

@@ -25,7 +25,9 @@ import time
 import answers
 import carry  # noqa: F401  deeds
 import deeds
+import handshake  # noqa: F401  deeds
 import spoil  # noqa: F401  deeds
+from hello import Hello
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 COUNTED_NAMES = 10000  # of a load's names only the sum is kept
@@ -49,6 +51,7 @@ class Conn:
         self.input, self.output = bytearray(), bytearray()
         self.closing = None        # what to do when all is written
         self.busy_at = time.monotonic()
+        self.hello = Hello()
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.tls = upstream.context and upstream.context.wrap_bio(
             self.incoming, self.outgoing, server_side=True)
@@ -76,6 +79,8 @@ class Conn:
             self.take(data)
             return
         self.incoming.write(data)
+        if self.hello.feed(data):
+            self.upstream.greeted(self.hello)
         try:
             self.handshake()
             while self.ready and self.open:
@@ -262,11 +267,12 @@ class Upstream:
     def __init__(self, address, certificate=None, answer=None, port=None, prepare=None):
         self.address, self.port = address, port or (853 if certificate else 53)
         self.answer = answer
-        self.context = certificate and self.new_context(certificate)
+        self.first_context = self.context = certificate and self.new_context(certificate)
         if prepare:
             prepare(self.context)
         self.accepted = self.handshakes = self.resumed = self.asked_in_all = self.most_open = 0
-        self.names = collections.Counter()
+        self.names, self.server_names = collections.Counter(), collections.Counter()
+        self.early_data = 0
         self.kept = collections.deque(maxlen=KEPT)
         self.conns, self.dirty, self.watched = set(), set(), {}
         self.deeds, self.turn = deeds.Deeds(), 0
@@ -433,6 +439,10 @@ class Upstream:
         conn.watch()
         self.deeds.accepted(conn)
 
+    def greeted(self, hello):
+        self.server_names[hello.server_name] += 1
+        self.early_data += hello.offers_early_data
+
     def ready(self, conn):
         self.deeds.ready(conn)
 
@@ -471,4 +481,5 @@ class Upstream:
     def counts(self):
         return {"queries": self.asked_in_all, "connections": self.accepted,
                 "handshakes": self.handshakes, "resumed": self.resumed, "open": len(self.conns),
-                "most open": self.most_open, "names": dict(self.names)}
+                "most open": self.most_open, "names": dict(self.names),
+                "early data": self.early_data, "server names": dict(self.server_names)}
