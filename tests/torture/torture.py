@@ -1,0 +1,139 @@
+"""Everything that can fail does, once: python3 torture.py [--full] BUILD [SCENARIO ...]
+
+A scenario (scenarios.py) is a program, what happens to it, and what has to hold while the N-th
+allocation, or the N-th system call of one kind, fails in it: every N with --full, else some of them.
+Prints a line per scenario and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
+"""
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
+import sandbox  # noqa: E402
+
+BROKEN_MOST = 8  # then a scenario gives up
+UNREACHED = 3    # so many N in a row that nothing comes to: that was all
+TIMEOUT, FULL_TIMEOUT = 120, 3600  # of a scenario
+
+
+class Sweep:
+    """One scenario, played again and again."""
+
+    def __init__(self, name, scenario, full):
+        self.name, self.scenario, self.full = name, scenario, full
+        self.played = self.broken = 0
+
+    def count(self, kind, errors):
+        self.scenario.play(kind, 0, errors[0])
+        return self.scenario.control.count
+
+    def some(self, kind, total):
+        """So many N, evenly spread, the first and the last among them."""
+        most = self.scenario.some_memory if kind == "malloc" else self.scenario.some
+        if total <= most:
+            return range(1, total + 1)
+        return sorted({1 + i * (total - 1) // max(1, most - 1) for i in range(most)})
+
+    def play(self, kind, n, error):
+        """False: it did not come to that."""
+        scenario = self.scenario
+        try:
+            scenario.play(kind, n, error)
+        except Exception as reason:  # of whatever class: it is what is wrong
+            self.report(kind, n, error, reason)
+            scenario.renew()
+            return True
+        self.played += scenario.control.failed > 0
+        return scenario.control.failed > 0
+
+    def report(self, kind, n, error, reason):
+        self.broken += 1
+        print(f"-- {self.name} --fail {kind}:{n}:{error}\n{reason}\n"
+              f"{self.scenario.program.failure()}", flush=True)
+        if self.broken >= BROKEN_MOST:
+            raise SystemExit(f"{self.name}: and so on")
+
+    def run(self):
+        for kind, errors in self.scenario.kinds.items():
+            total = self.count(kind, errors)
+            if self.full:
+                self.run_all(kind, errors)
+            else:
+                for i, n in enumerate(self.some(kind, total)):
+                    self.play(kind, n, errors[(i + len(kind)) % len(errors)])
+
+    def run_all(self, kind, errors):
+        n = unreached = 0
+        while unreached < UNREACHED:
+            n += 1
+            reached = [self.play(kind, n, error) for error in errors]
+            unreached = 0 if any(reached) else unreached + 1
+
+
+def inside(arguments, name, result_file):
+    """In the namespaces: one scenario."""
+    sandbox.network()
+    scenario = scenarios.ALL[name]()
+    shim = arguments.build.resolve() / "tests" / "torture-shim.so"
+    sweep = Sweep(name, scenario, arguments.full)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="privydns-torture-") as directory:
+        Path(directory).chmod(0o755)
+        try:
+            scenario.set_up(directory, arguments.certificates, shim)
+            if arguments.fail:
+                kind, n, *error = arguments.fail.split(":")
+                sweep.play(kind, int(n), *(error or [scenario.kinds[kind][0]]))
+            else:
+                sweep.run()
+            scenario.finish()
+        except scenarios.Broken as reason:
+            sweep.broken += 1
+            print(f"-- {name}\n{reason}")
+        finally:
+            if scenario.program:
+                scenario.program.kill()
+            scenario.tear_down()
+    word = "failed" if sweep.broken else "passed"
+    print(f"{word:7} torture: {name} ({sweep.played} failures, {time.monotonic() - begun:.1f} s)")
+    Path(result_file).write_text(json.dumps({word: 1}))
+
+
+def outside(arguments):
+    names = arguments.scenarios or list(scenarios.ALL)
+    with tempfile.TemporaryDirectory(prefix="privydns-torture-") as certificates:
+        Path(certificates).chmod(0o755)
+        scenarios.make_certificates(Path(certificates))
+        options = ["--full"] * arguments.full + ["--certificates", certificates]
+        if arguments.fail:
+            options += ["--fail", arguments.fail]
+        return sandbox.run_all(names, [__file__, *options, str(arguments.build), "--inside"],
+                               arguments.jobs, FULL_TIMEOUT if arguments.full else TIMEOUT)
+
+
+def parse():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--fail", metavar="KIND:N[:ERROR]")
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--certificates", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("build", type=Path)
+    parser.add_argument("scenarios", nargs="*")
+    return parser.parse_args()
+
+
+ARGUMENTS = parse()
+os.environ["PRIVYDNS_BUILD"] = str(ARGUMENTS.build.resolve())
+import scenarios  # noqa: E402 it reads that
+
+if __name__ == "__main__":
+    if ARGUMENTS.inside:
+        inside(ARGUMENTS, *ARGUMENTS.inside)
+    else:
+        sys.exit(outside(ARGUMENTS))
