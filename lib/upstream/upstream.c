@@ -218,7 +218,7 @@ static enum privy_status set_tls_name(struct pv_upstream *u, const struct privy_
     } else {
         snprintf(name, sizeof name, "%s", fragment);
     }
-    if (*fragment && strcmp(name, fragment) != 0)
+    if (given && *fragment && strcmp(name, fragment) != 0)
         return refuse(reterr, "tls_name", given, "differs from the name after '#' in the URL");
     if (!*name)
         return PRIVY_OK;
