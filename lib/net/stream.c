@@ -145,10 +145,12 @@ static void lost_to_tls(struct pv_stream *s)
 
 /* ---- open: data ---- */
 
+/* While TLS cannot read before it has written, what may be read is no news. */
 static void want(struct pv_stream *s)
 {
-    bool room = s->blocked || s->read_blocked;
-    pv_sock_want(s->sock, room ? PV_SOCK_READ | PV_SOCK_WRITE : PV_SOCK_READ);
+    unsigned read = s->read_blocked ? 0 : PV_SOCK_READ;
+    unsigned write = s->blocked || s->read_blocked ? PV_SOCK_WRITE : 0;
+    pv_sock_want(s->sock, read | write);
 }
 
 enum moved { MOVED, WAIT, END, BROKEN };
