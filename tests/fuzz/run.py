@@ -1,43 +1,81 @@
-"""Runs every fuzzer of a build for some seconds: python3 tests/fuzz/run.py BUILD [SECONDS]
+"""Runs the fuzzers of a build, as many at once as there are processors.
 
-New inputs stay in BUILD/corpus; a crash leaves its input there and fails the run.
+New inputs stay in BUILD/corpus. An input that fails is kept in BUILD/findings, and the command that
+runs it again is printed.
 """
+import argparse
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-SEEDS = Path(__file__).resolve().parent / "corpus"
+HERE = Path(__file__).resolve().parent
 
 
-def fuzz(binary, corpus, seconds):
-    corpus.mkdir(parents=True, exist_ok=True)
-    seeds = SEEDS / binary.name.removeprefix("fuzz_")
-    command = [binary, f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=2048",
-               f"-artifact_prefix={corpus.parent}/{binary.name}-", corpus]
-    if seeds.is_dir():
-        command.append(seeds)
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
-    return done.returncode, done.stdout.decode(errors="replace")
+def arguments():
+    parser = argparse.ArgumentParser(prog="fuzz", description=__doc__.splitlines()[0])
+    parser.add_argument("build", type=Path)
+    parser.add_argument("seconds", type=int, nargs="?", default=10, help="for each (default 10)")
+    parser.add_argument("--runs", type=int, help="so many executions each, whatever time it takes")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these: reply, config ...")
+    return parser.parse_args()
+
+
+def find(build, only):
+    """The binaries of the build, by what they are called without fuzz_."""
+    paths = sorted(p for p in (build / "tests").glob("fuzz_*") if p.is_file())
+    found = {p.name.removeprefix("fuzz_"): p for p in paths if os.access(p, os.X_OK)}
+    unknown = set(only or ()) - set(found)
+    if unknown or not found:
+        sys.exit(f"fuzz: not in {build}: {', '.join(sorted(unknown)) or 'any fuzzer'}")
+    return {name: path for name, path in found.items() if not only or name in only}
+
+
+def run(name, binary, options):
+    """The exit code, what was printed, and the inputs that failed."""
+    found = options.build / "corpus" / name
+    findings = options.build / "findings"
+    for directory in (found, findings):
+        directory.mkdir(parents=True, exist_ok=True)
+    limit = f"-runs={options.runs}" if options.runs else f"-max_total_time={options.seconds}"
+    command = [binary, limit, "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1",
+               f"-artifact_prefix={findings}/{name}-"]
+    words = HERE / f"{name}.dict"
+    if words.is_file():
+        command.append(f"-dict={words}")
+    before = set(findings.iterdir())
+    done = subprocess.run([*command, found, HERE / "corpus" / name], check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    new = sorted(p for p in set(findings.iterdir()) - before if p.name.startswith(f"{name}-"))
+    return done.returncode, done.stdout.decode(errors="replace"), new
+
+
+def report(name, binary, result):
+    code, text, inputs = result
+    ran = re.search(r"^stat::number_of_executed_units:\s*(\d+)", text, re.MULTILINE)
+    count = f"{int(ran[1]):,} executions" if ran else "it ended before it could count"
+    print(f"{'failed' if code else 'passed'}  fuzz_{name}: {count}", flush=True)
+    if not code:
+        return
+    print(text[-6000:])
+    for path in inputs:
+        print(f"to run it again: {os.path.relpath(binary)} {os.path.relpath(path)}", flush=True)
 
 
 def main():
-    build = Path(sys.argv[1]).resolve()
-    seconds = int(sys.argv[2]) if len(sys.argv) > 2 else 10
-    binaries = sorted(p for p in (build / "tests").glob("fuzz_*") if p.is_file()
-                      and os.access(p, os.X_OK))
+    options = arguments()
+    options.build = options.build.resolve()
+    fuzzers = find(options.build, options.only)
     failed = 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(lambda b: fuzz(b, build / "corpus" / b.name, seconds), binaries)
-        for binary, (code, text) in zip(binaries, results):
-            failed += code != 0
-            last = text.strip().splitlines()[-1:] or [""]
-            print(f"{'failed' if code else 'passed':7} {binary.name}: {last[0]}", flush=True)
-            if code:
-                print(text[-6000:])
-    print(f"{len(binaries) - failed} passed, {failed} failed, 0 skipped")
-    return 1 if failed or not binaries else 0
+        jobs = {name: pool.submit(run, name, binary, options) for name, binary in fuzzers.items()}
+        for name, job in jobs.items():
+            report(name, fuzzers[name], job.result())
+            failed += job.result()[0] != 0
+    print(f"{len(fuzzers) - failed} passed, {failed} failed, 0 skipped")
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":
