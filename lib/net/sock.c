@@ -10,6 +10,7 @@ struct pv_sock {
     struct pv_sock_head head;
     int fd;
     bool tcp;
+    bool broken; /* what is wanted cannot be watched */
     unsigned wanted;
     struct event *readable, *writable;
     pv_sock_ready *ready;
@@ -109,36 +110,48 @@ static struct pv_sock *real_open(struct pv_loop *l, bool tcp, const struct pv_ad
     return NULL;
 }
 
-static void watch_for(struct event *event, bool now, bool before)
+/* What nothing would ever wake is woken now, and meets an error. */
+static void watch_for(struct pv_sock *s, unsigned one, struct event *event, unsigned wanted)
 {
-    if (now && !before)
-        event_add(event, NULL);
-    else if (!now && before)
+    if (wanted & ~s->wanted & one && event_add(event, NULL) != 0) {
+        s->broken = true;
+        event_active(event, one == PV_SOCK_READ ? EV_READ : EV_WRITE, 0);
+    } else if (~wanted & s->wanted & one) {
         event_del(event);
+    }
 }
 
 static void real_want(struct pv_sock *s, unsigned events)
 {
-    watch_for(s->readable, events & PV_SOCK_READ, s->wanted & PV_SOCK_READ);
-    watch_for(s->writable, events & PV_SOCK_WRITE, s->wanted & PV_SOCK_WRITE);
+    watch_for(s, PV_SOCK_READ, s->readable, events);
+    watch_for(s, PV_SOCK_WRITE, s->writable, events);
     s->wanted = events;
+}
+
+static bool is_broken(const struct pv_sock *s)
+{
+    if (s->broken)
+        errno = ENOMEM;
+    return s->broken;
 }
 
 static int real_error(struct pv_sock *s)
 {
     int error = 0;
     socklen_t size = sizeof error;
+    if (is_broken(s))
+        return ENOMEM;
     return getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &size) == 0 ? error : errno;
 }
 
 static ssize_t real_send(struct pv_sock *s, const void *bytes, size_t n)
 {
-    return send(s->fd, bytes, n, MSG_NOSIGNAL);
+    return is_broken(s) ? -1 : send(s->fd, bytes, n, MSG_NOSIGNAL);
 }
 
 static ssize_t real_recv(struct pv_sock *s, void *bytes, size_t n)
 {
-    return recv(s->fd, bytes, n, 0);
+    return is_broken(s) ? -1 : recv(s->fd, bytes, n, 0);
 }
 
 /* The kernel forgets the option by itself. */

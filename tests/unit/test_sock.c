@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 static struct event_base *base;
@@ -90,11 +91,53 @@ static void failed_connection_is_writable_and_tells(void **state)
     pv_sock_close(s);
 }
 
+static bool memory_is_out;
+
+static void *some_realloc(void *p, size_t n)
+{
+    return memory_is_out ? NULL : realloc(p, n);
+}
+
+static void *some_malloc(size_t n)
+{
+    return memory_is_out ? NULL : malloc(n);
+}
+
+/* libevent cannot take it: its owner hears of that, instead of waiting for ever. */
+static void what_cannot_be_watched_is_broken(void **state)
+{
+    (void)state;
+    char bytes[16];
+    struct pv_sock *s = NULL;
+    event_set_mem_functions(some_malloc, some_realloc, free);
+    for (unsigned events = PV_SOCK_READ; events <= PV_SOCK_WRITE; events++) {
+        struct event_base *other = event_base_new(); /* knows no descriptor yet */
+        struct pv_loop *l = pv_loop_new(other, NULL, NULL);
+        s = pv_sock_open(l, false, &server_address, ready, &s);
+        assert_non_null(s);
+        seen = 0;
+        memory_is_out = true;
+        pv_sock_want(s, events);
+        memory_is_out = false;
+        event_base_loop(other, EVLOOP_NONBLOCK);
+        assert_int_equal(seen, events);
+        assert_int_equal(pv_sock_error(s), ENOMEM);
+        assert_int_equal(pv_sock_send(s, "no", 2), -1);
+        assert_int_equal(errno, ENOMEM);
+        assert_int_equal(pv_sock_recv(s, bytes, sizeof bytes), -1);
+        assert_int_equal(errno, ENOMEM);
+        pv_sock_close(s);
+        pv_loop_free(l);
+        event_base_free(other);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(datagrams),
         cmocka_unit_test(failed_connection_is_writable_and_tells),
+        cmocka_unit_test(what_cannot_be_watched_is_broken),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
