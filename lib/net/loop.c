@@ -170,7 +170,8 @@ void pv_now_refresh(struct pv_loop *l)
 /* ---- timers ---- */
 
 /* Wake at this tick. Left alone while it is early enough: setting and clearing a timer for each
- * query costs no event_add(). */
+ * query costs no event_add(). Where that fails for want of memory, the end of a turn tries again.
+ */
 static void arm(struct pv_loop *l, uint64_t tick)
 {
     if (tick >= l->armed)
@@ -184,7 +185,8 @@ static void arm(struct pv_loop *l, uint64_t tick)
     uint64_t now = pv_now(l), wait = tick * 1000 > now ? tick * 1000 - now : 0;
     struct timeval tv = {.tv_sec = (time_t)(wait / 1000000),
                          .tv_usec = (suseconds_t)(wait % 1000000)};
-    event_add(l->timer_event, &tv);
+    if (event_add(l->timer_event, &tv) != 0)
+        l->armed = UINT64_MAX;
 }
 
 void pv_timer_set(struct pv_loop *l, struct pv_timer *t, uint64_t due_us,
@@ -298,13 +300,17 @@ static void drain(struct pv_loop *l)
     l->draining = true;
     run_list(l, &l->deferred);
     run_list(l, &l->flushes);
+    if (l->armed == UINT64_MAX && l->wheel.count && !l->dying)
+        arm(l, pv_wheel_next(&l->wheel, LOOK));
     l->draining = l->turn_scheduled = false;
     pv_now_refresh(l);
     if (l->dying || !l->base || !pv_loop_busy(l))
         return;
-    /* An event made active now would run in this same turn and starve the descriptors. */
+    /* An event made active now would run in this same turn and starve the descriptors: better that
+     * than never to run. */
     l->turn_scheduled = true;
-    event_add(l->turn_event, &(struct timeval){0});
+    if (event_add(l->turn_event, &(struct timeval){0}) != 0)
+        event_active(l->turn_event, EV_TIMEOUT, 0);
 }
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)

@@ -168,6 +168,12 @@ static void run_flush_other(struct pv_deferred *d)
     pv_defer_flush(note(d)->loop, &note(d)->other->deferred, run_tell);
 }
 
+static void run_defer_other(struct pv_deferred *d)
+{
+    tell(note(d));
+    pv_defer(note(d)->loop, &note(d)->other->deferred, run_tell);
+}
+
 static void run_free_loop(struct pv_deferred *d)
 {
     tell(note(d));
@@ -425,6 +431,75 @@ static void loop_freed_inside_on_libevent(void **state)
     event_base_free(base);
 }
 
+/* ---- libevent without memory: a base whose heap of timers is full ---- */
+
+enum { HEAP = 8 }; /* it grows when there are so many */
+
+static bool memory_is_out;
+
+static void *some_realloc(void *p, size_t n)
+{
+    return memory_is_out ? NULL : realloc(p, n);
+}
+
+static struct event_base *full_base(struct event *fillers[HEAP])
+{
+    event_set_mem_functions(malloc, some_realloc, free);
+    struct event_base *base = event_base_new();
+    for (unsigned i = 0; i < HEAP; i++) {
+        fillers[i] = event_new(base, -1, 0, slow_callback, NULL);
+        assert_int_equal(event_add(fillers[i], &(struct timeval){.tv_sec = 3600}), 0);
+    }
+    return base;
+}
+
+static void free_full_base(struct event_base *base, struct event *fillers[HEAP])
+{
+    for (unsigned i = 0; i < HEAP; i++)
+        event_free(fillers[i]);
+    event_base_free(base);
+}
+
+static void timers_survive_a_lack_of_memory(void **state)
+{
+    (void)state;
+    struct event *fillers[HEAP];
+    struct event_base *base = full_base(fillers);
+    struct note n[1];
+    pv_loop_free(notes_begin(n, 1));
+    struct pv_loop *l = n[0].loop = pv_loop_new(base, NULL, NULL);
+    struct pv_timer timer = {0};
+    uint64_t due = pv_now(l) + 1000;
+    fired_at = 0;
+    memory_is_out = true;
+    pv_timer_set(l, &timer, due, note_time);
+    memory_is_out = false;
+    pv_defer(l, &n[0].deferred, run_tell); /* anything that happens in the loop */
+    while (fired_at == 0)
+        event_base_loop(base, EVLOOP_ONCE);
+    assert_true(fired_at >= due);
+    pv_loop_free(l);
+    free_full_base(base, fillers);
+}
+
+static void deferred_survive_a_lack_of_memory(void **state)
+{
+    (void)state;
+    struct event *fillers[HEAP];
+    struct event_base *base = full_base(fillers);
+    struct note n[2];
+    pv_loop_free(notes_begin(n, 2));
+    n[0].loop = n[1].loop = pv_loop_new(base, NULL, NULL);
+    n[0].other = &n[1];
+    memory_is_out = true;
+    pv_defer(n[0].loop, &n[0].deferred, run_defer_other);
+    event_base_loop(base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    assert_string_equal(story, "ab");
+    memory_is_out = false;
+    pv_loop_free(n[0].loop);
+    free_full_base(base, fillers);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +513,8 @@ int main(void)
         cmocka_unit_test(deferring_does_not_starve_descriptors),
         cmocka_unit_test(now_is_of_this_turn),
         cmocka_unit_test(loop_freed_inside_on_libevent),
+        cmocka_unit_test(timers_survive_a_lack_of_memory),
+        cmocka_unit_test(deferred_survive_a_lack_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
