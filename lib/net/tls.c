@@ -1,5 +1,6 @@
 #include "net/tls.h"
 
+#include "build_date.generated.h"
 #include "net/ticket.h"
 #include "net/trust.h"
 
@@ -8,6 +9,7 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 /* Handshake messages a server may send after the handshake without any data between them. */
 enum { MESSAGE_BUDGET = 64 };
@@ -280,6 +282,9 @@ static int fail_untrusted(struct pv_tls *t, long verdict)
     case X509_V_ERR_CERT_HAS_EXPIRED:
         return fail(t, PV_TLS_UNTRUSTED, "certificate has expired");
     case X509_V_ERR_CERT_NOT_YET_VALID:
+        if (time(NULL) < PV_BUILD_DATE)
+            return fail(t, PV_TLS_UNTRUSTED,
+                        "system clock before build date: no certificate is valid yet");
         return fail(t, PV_TLS_UNTRUSTED,
                     "server certificate is not yet valid: is the clock right?");
     case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:

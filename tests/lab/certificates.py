@@ -192,14 +192,8 @@ def constrained(m):
         "constrained", more=["nameConstraints=critical,permitted;DNS:other.example"]))
 
 
-@kind("chain of 4")
-def chain_of_4(m):
-    return m.deep(4)
-
-
-@kind("chain of 50")
-def chain_of_50(m):
-    return m.deep(50)
+for depth in (4, 8, 50):
+    kind(f"chain of {depth}")(lambda m, depth=depth: m.deep(depth))
 
 
 @kind("100 KiB along", along=lambda m, made: [

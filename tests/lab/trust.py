@@ -8,14 +8,25 @@
     expect server name a dot.example         the only one in any ClientHello; none: there is none
     expect early data a 0                    ClientHellos with that extension
 
+    clock 1970 | clock 10 years ahead | clock right      of the daemon, also while it runs
+    plaintext a                              a server on port 53 of a's address, which works: a53
+    watch the wire                           from now on, for:
+    expect nothing in plaintext
+
 Refused: three questions are answered by the others, a gets none of them and completes no handshake
 (where it is a pin that does not match: it gets none of them), and the log says why, once.
 """
+import os
 import re
+import struct
+import time
 
 import certificates
 import expect
+import harness
 from expect import COMPARED, Failed, check
+from remote import Remote
+from wire import Watch
 from words import new_daemon, play, word
 
 LINE = re.compile(r'(?P<deeds>[^,]+?)(?:, (?P<settings>.+?))?\s+-> '
@@ -74,3 +85,52 @@ def server_name(lab, name, wanted):
 @check(r"early data (?P<name>[a-z]\S*)" + COMPARED)
 def early_data(lab, name, op, value):
     expect.compare(lab.upstreams[name].do("counts")["early data"], op, int(value))
+
+
+# ---- the time of day ----
+
+YEAR = 365 * 86400
+
+
+@word("clock")
+def clock(lab, step):
+    """The first one stands before the daemon's line."""
+    path = lab.dir / "clock"
+    words = re.fullmatch(r"(?P<at>1970)|(?P<years>\d+) years ahead|right", step.text)
+    ahead = 30 * 86400 - int(time.time()) if words["at"] else int(words["years"] or 0) * YEAR
+    with open(path, "r+b" if path.exists() else "wb") as file:
+        file.write(struct.pack("q", ahead))
+    if not lab.daemon:
+        lab.daemon_env = {"LD_PRELOAD": str(harness.BUILD / "tests" / "lab-clock.so"),
+                          "LAB_CLOCK": str(path),
+                          "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+                          + ":verify_asan_link_order=0"}
+
+
+# ---- plaintext ----
+
+@word("plaintext")
+def plaintext(lab, step):
+    for name in step.text.split():
+        directory = lab.dir / f"plaintext-{name}"
+        directory.mkdir()
+        lab.upstreams[name + "53"] = Remote(directory, lab.upstreams[name].address, 53, None,
+                                            "honest").start()
+
+
+@word("watch")
+def watch(lab, step):
+    if step.text != "the wire":
+        raise ValueError(f"not to be watched: {step.text}")
+    lab.watch = Watch().start()
+
+
+@check(r"nothing in plaintext")
+def nothing_in_plaintext(lab):
+    """Beside what clients and the daemon say to each other."""
+    packets = lab.watch.stop()
+    if not packets:
+        raise Failed("no packet was seen at all")
+    for packet in packets:
+        if packet.shows_a_name or 53 in packet.ports:
+            raise Failed(str(packet))
