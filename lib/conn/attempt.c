@@ -115,11 +115,13 @@ void pv_attempt_drop(struct pv_attempt *a, bool slow)
         struct pv_conn *c = a->conn;
         a->done = pv_now(e->loop);
         uint64_t waited = a->was_sent ? a->done - a->sent : 0;
-        bool late = slow && (a->overdue || waited > pv_health_try_timeout(e->upstream));
+        uint64_t patience = pv_health_is_doubtful(e->upstream) ? pv_health_hedge_after(e->upstream)
+                                                               : pv_health_try_timeout(e->upstream);
+        bool late = slow && (a->overdue || waited > patience);
         if (late)
             pv_health_timeout(e->upstream, a->done, waited);
-        else if (slow && waited > pv_health_srtt(e->upstream))
-            pv_health_sample(e->upstream, waited);
+        else if (slow && waited > pv_health_cost(e->upstream))
+            pv_health_outlived(e->upstream, waited);
         pv_health_count(e->upstream, late ? PV_RESULT_TIMEOUT : PV_RESULT_CANCELLED);
         if (c && e->proto->drop)
             e->proto->drop(c, a);

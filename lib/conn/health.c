@@ -67,21 +67,34 @@ static uint32_t tell(struct pv_upstream *up, uint32_t state, const char *reason)
     return before;
 }
 
-/* Jacobson's estimate [RFC 6298 §2]. Threads may lose each other's samples: it is an estimate. */
+static uint32_t as_sample(uint64_t us)
+{
+    return us > 60000000 ? 60000000 : us == 0 ? 1 : (uint32_t)us;
+}
+
+/* Threads may lose each other's samples: it is an estimate. */
+static void smooth(_Atomic uint32_t *mean, uint32_t sample)
+{
+    uint64_t old = LOAD(*mean);
+    uint32_t new = old ? (uint32_t)((old * 7 + sample) / 8) : sample;
+    STORE(*mean, new ? new : 1);
+}
+
+/* Jacobson's estimate [RFC 6298 §2]. */
 void pv_health_sample(struct pv_upstream *up, uint64_t us)
 {
     struct pv_health *h = &up->health;
-    uint32_t sample = us > 60000000 ? 60000000 : us == 0 ? 1 : (uint32_t)us;
-    uint32_t srtt = LOAD(h->srtt_us), var = LOAD(h->rttvar_us);
-    if (srtt == 0) {
-        STORE(h->rttvar_us, sample / 2);
-        STORE(h->srtt_us, sample);
-        return;
-    }
+    uint32_t sample = as_sample(us), srtt = LOAD(h->srtt_us);
     uint32_t off = srtt > sample ? srtt - sample : sample - srtt;
-    STORE(h->rttvar_us, (uint32_t)(((uint64_t)var * 3 + off) / 4));
-    srtt = (uint32_t)(((uint64_t)srtt * 7 + sample) / 8);
-    STORE(h->srtt_us, srtt ? srtt : 1);
+    STORE(h->rttvar_us, srtt ? (uint32_t)((LOAD(h->rttvar_us) * 3ULL + off) / 4) : sample / 2);
+    smooth(&h->srtt_us, sample);
+    smooth(&h->cost_us, sample);
+}
+
+/* Not one of srtt's, as Karn has it: what had no answer would else prolong the wait for one. */
+void pv_health_outlived(struct pv_upstream *up, uint64_t us)
+{
+    smooth(&up->health.cost_us, as_sample(us));
 }
 
 bool pv_health_good(struct pv_upstream *up, bool probe)
@@ -138,7 +151,7 @@ static void strike(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome
 
 void pv_health_timeout(struct pv_upstream *up, uint64_t now, uint64_t waited_us)
 {
-    pv_health_sample(up, waited_us);
+    pv_health_outlived(up, waited_us);
     strike(up, now, PV_TIMED_OUT, "does not answer questions");
 }
 
@@ -202,6 +215,11 @@ static uint64_t clamp(uint64_t v, uint64_t least, uint64_t most)
 uint64_t pv_health_srtt(const struct pv_upstream *up)
 {
     return LOAD(up->health.srtt_us);
+}
+
+uint64_t pv_health_cost(const struct pv_upstream *up)
+{
+    return LOAD(up->health.cost_us);
 }
 
 uint64_t pv_health_try_timeout(const struct pv_upstream *up)

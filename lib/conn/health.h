@@ -13,6 +13,8 @@ void pv_health_set_watch(struct pv_upstream *, privy_event_callback *watch, void
 
 /* An answer took so long. */
 void pv_health_sample(struct pv_upstream *, uint64_t us);
+/* None came in so long, and it was given up. */
+void pv_health_outlived(struct pv_upstream *, uint64_t us);
 /* It answered: up. True: it was down before. A probe's answer proves the path only: what went wrong
  * before is remembered, so that the next failure finds the back-off where it was. */
 bool pv_health_good(struct pv_upstream *, bool probe);
@@ -38,6 +40,7 @@ void pv_health_count(struct pv_upstream *, enum pv_result);
 
 /* Learnt times, µs. */
 uint64_t pv_health_srtt(const struct pv_upstream *); /* 0: none yet */
+uint64_t pv_health_cost(const struct pv_upstream *); /* to choose by; 0: none yet */
 uint64_t pv_health_try_timeout(
     const struct pv_upstream *); /* SRTT + 4 RTTVAR in [500 ms, 2 s]; 1 s */
 uint64_t pv_health_hedge_after(

@@ -67,7 +67,7 @@ static uint64_t strategy_order(const struct privy_resolver *r, const struct pv_q
 {
     switch ((enum privy_strategy)r->set->options.strategy) {
     case PRIVY_FASTEST:
-        return pv_health_srtt(e->upstream);
+        return pv_health_cost(e->upstream);
     case PRIVY_SPREAD:
         return pv_random_below(UINT32_MAX);
     case PRIVY_SHARD:

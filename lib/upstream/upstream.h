@@ -25,7 +25,8 @@ enum pv_result {
 
 /* What was learnt. Atomics, but for what `lock` guards; written by conn/ only. */
 struct pv_health {
-    _Atomic uint32_t srtt_us, rttvar_us; /* srtt 0: no sample yet */
+    _Atomic uint32_t srtt_us, rttvar_us; /* of answers; srtt 0: no sample yet */
+    _Atomic uint32_t cost_us;            /* the same, and of attempts given up, while waiting */
     _Atomic uint32_t failures;           /* in a row: steps of back-off */
     _Atomic uint32_t outcome;            /* how it failed last: enum pv_outcome of conn/proto.h */
     _Atomic uint32_t timeouts;           /* unanswered questions in a row */

@@ -186,6 +186,24 @@ static void few_handshakes_where_the_answer_never_comes(void **state)
     assert_true(a->opened <= 25);
 }
 
+/* However many wait for it: the hedges that come to nothing do not prolong the wait of the others.
+ */
+static void a_busy_one_falls_silent(void **state)
+{
+    (void)state;
+    a->answer.us = a->probe.us = 20 * MS;
+    sim_start(a, b, NULL);
+    load(500, 1 * MS);
+    sim_run(100 * MS);
+    a->answer.deed = a->probe.deed = SIM_SILENT;
+    a->opening = SIM_HANGS;
+    load(1500, 1 * MS);
+    sim_run(600 * MS);
+    assert_int_equal(answered(1500), 1500);
+    for (unsigned i = 0; i < 1500; i++)
+        assert_true(crowd[i].at - crowd[i].begun <= 600 * MS);
+}
+
 /* ---- the only one, and it comes back ---- */
 
 static void sole_upstream_closes_on_each_question(void **state)
@@ -324,6 +342,7 @@ int main(void)
         T(cancelled_while_waiting),
         T(few_handshakes_beside_a_healthy_one),
         T(few_handshakes_where_the_answer_never_comes),
+        T(a_busy_one_falls_silent),
         T(sole_upstream_closes_on_each_question),
         T(sole_upstream_sends_garbage),
         T(sole_upstream_stopped),

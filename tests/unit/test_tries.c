@@ -168,16 +168,18 @@ static void hedge_only_within_budget(void **state)
     assert_in_range(b->questions, 5, 6); /* of 122 */
 }
 
-static void what_a_hedge_outlives_is_a_sample(void **state)
+static void what_a_hedge_outlives_has_its_cost(void **state)
 {
     (void)state;
     a->choose = slow_names;
     sim_start(a, b, NULL);
     warm_up(30);
-    uint64_t before = pv_health_srtt(sim.set->members[0]);
+    uint64_t before = pv_health_cost(sim.set->members[0]);
+    uint64_t srtt = pv_health_srtt(sim.set->members[0]);
     a->answer.us = 450 * MS;
     assert_answered(sim_answer_to("slow.example"), "b");
-    assert_true(pv_health_srtt(sim.set->members[0]) > before + 10 * MS);
+    assert_true(pv_health_cost(sim.set->members[0]) > before + 10 * MS);
+    assert_int_equal(pv_health_srtt(sim.set->members[0]), srtt); /* that of answers */
     assert_int_equal(sim.downs, 0);
 }
 
@@ -794,7 +796,7 @@ int main(void)
         T(opens_late_then_silent),
         T(try_timeout_asks_the_next_and_ends_nothing),
         T(hedge_only_within_budget),
-        T(what_a_hedge_outlives_is_a_sample),
+        T(what_a_hedge_outlives_has_its_cost),
         T(hedge_stays_in_its_class),
         T(no_hedge_into_another_class),
         T(no_more_than_three_to_one_server),
