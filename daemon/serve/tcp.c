@@ -37,12 +37,16 @@ struct tcp {
 
 static void resume(struct tcp *t)
 {
+    struct timeval tv = {.tv_usec = PAUSE_MS * 1000};
     if (!t->paused)
         return;
     t->paused = false;
     event_del(&t->pause);
     pv_list_each (it, &t->acceptors)
-        event_add(&pv_container(it, struct acceptor, link)->readable, NULL);
+        if (event_add(&pv_container(it, struct acceptor, link)->readable, NULL) != 0)
+            t->paused = true;
+    if (t->paused)
+        event_add(&t->pause, &tv);
 }
 
 static void on_pause_over(evutil_socket_t fd, short what, void *arg)
@@ -60,10 +64,11 @@ static void pause_accepting(struct tcp *t, int error)
         pv_log(PRIVY_LOG_WARNING, "new TCP connections have to wait: %s", strerror(error));
         t->logged_at = now.tv_sec;
     }
+    if (event_add(&t->pause, &tv) != 0)
+        return;
     t->paused = true;
     pv_list_each (it, &t->acceptors)
         event_del(&pv_container(it, struct acceptor, link)->readable);
-    event_add(&t->pause, &tv);
 }
 
 static void on_client_gone(void *arg)
@@ -110,6 +115,26 @@ static bool is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+/* Of the connection that was next, or of nothing; the others go on. */
+static bool is_passing(int error)
+{
+    switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO: /* [accept(2): what Linux passes on of the new socket] */
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
     struct acceptor *a = arg;
@@ -123,10 +148,10 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
             welcome(t, client, &peer);
             continue;
         }
-        if (errno == ECONNABORTED || errno == EINTR)
-            continue;
         int error = errno;
-        if (is_shortage(error) && !clients_make_room(&t->clients, NULL))
+        if (is_passing(error))
+            continue;
+        if (error != EAGAIN && !(is_shortage(error) && clients_make_room(&t->clients, NULL)))
             pause_accepting(t, error);
         return;
     }
@@ -176,16 +201,18 @@ void tcp_free(struct tcp *t)
 bool tcp_listen(struct tcp *t, int fd, const struct pv_addr *addr)
 {
     struct acceptor *a = calloc(1, sizeof *a);
-    if (!a) {
-        close(fd);
+    if (!a)
         return false;
-    }
     a->tcp = t;
     a->addr = *addr;
     a->fd = fd;
-    pv_list_append(&t->acceptors, &a->link);
     event_assign(&a->readable, t->clients.base, fd, EV_READ | EV_PERSIST, on_acceptable, a);
-    return t->paused || event_add(&a->readable, NULL) == 0;
+    if (!t->paused && event_add(&a->readable, NULL) != 0) {
+        free(a);
+        return false;
+    }
+    pv_list_append(&t->acceptors, &a->link);
+    return true;
 }
 
 void tcp_unlisten(struct tcp *t, const struct pv_addr *addr)

@@ -13,7 +13,7 @@ struct tcp;
 struct tcp *tcp_new(struct event_base *, struct server *, struct tcp_limits *);
 void tcp_free(struct tcp *); /* closes everything */
 
-/* Accept from this socket, and own it. */
+/* Accept from this socket, and own it. False: no memory, it stays the caller's. */
 bool tcp_listen(struct tcp *, int fd, const struct pv_addr *);
 void tcp_unlisten(struct tcp *, const struct pv_addr *); /* connections go on */
 /* Accept and read no more; replies still owed are sent. idle (may be NULL) is told, now or later,

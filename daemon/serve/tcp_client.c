@@ -33,7 +33,7 @@ struct client {
     bool reading, writing;                /* the events are pending */
     bool read_full;                       /* the last read filled its room */
     bool ended;                           /* nothing more is read */
-    bool broken;                          /* a reply could not be queued: close */
+    bool broken;                          /* no memory for something it needs: close */
     uint64_t idle_at, frame_at, write_at; /* deadlines in ms, 0: none */
     uint64_t timer_at;                    /* when the timer fires, 0: not set */
 };
@@ -224,7 +224,8 @@ static void set_timer(struct client *c, uint64_t now)
     struct timeval tv = {.tv_sec = (time_t)(wait / 1000),
                          .tv_usec = (suseconds_t)(wait % 1000 * 1000)};
     c->timer_at = next;
-    event_add(&c->timer, &tv);
+    if (event_add(&c->timer, &tv) != 0)
+        c->broken = true;
 }
 
 static void set_deadlines(struct client *c, uint64_t now)
@@ -245,14 +246,14 @@ static void set_deadlines(struct client *c, uint64_t now)
 
 /* ---- the pump ---- */
 
-static void want(struct event *event, bool *is, bool wanted)
+static void want(struct client *c, struct event *event, bool *is, bool wanted)
 {
     if (*is == wanted)
         return;
-    if (wanted)
-        event_add(event, NULL);
-    else
+    if (!wanted)
         event_del(event);
+    else if (event_add(event, NULL) != 0)
+        c->broken = true;
     *is = wanted;
 }
 
@@ -276,9 +277,11 @@ static void pump(struct client *c)
         client_close(c);
         return;
     }
-    want(&c->readable, &c->reading, !c->ended && !is_full(c));
-    want(&c->writable, &c->writing, pv_buf_length(&c->out) > 0);
+    want(c, &c->readable, &c->reading, !c->ended && !is_full(c));
+    want(c, &c->writable, &c->writing, pv_buf_length(&c->out) > 0);
     set_deadlines(c, now);
+    if (c->broken)
+        client_close(c);
 }
 
 static void on_work(evutil_socket_t fd, short what, void *arg)
@@ -325,6 +328,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         c->idle_at = 0; /* not idle: it waits for us. The clock begins when all is sent. */
     }
     set_timer(c, now);
+    if (c->broken)
+        client_close(c);
 }
 
 /* ---- the life of it ---- */
@@ -349,10 +354,13 @@ bool client_new(struct clients *all, int fd, const struct pv_addr *peer)
     event_assign(&c->writable, all->base, fd, EV_WRITE | EV_PERSIST, on_work, c);
     event_assign(&c->timer, all->base, -1, 0, on_timer, c);
     event_assign(&c->work, all->base, -1, 0, on_work, c);
-    want(&c->readable, &c->reading, true);
+    want(c, &c->readable, &c->reading, true);
     c->idle_at = now_ms() + config_of(c)->tcp_idle;
     set_timer(c, now_ms());
-    return true;
+    if (!c->broken)
+        return true;
+    client_close(c);
+    return false;
 }
 
 void clients_finish(struct clients *all)

@@ -286,18 +286,20 @@ struct udp *udp_new(struct event_base *base, struct server *server)
 bool udp_listen(struct udp *u, int fd, const struct pv_addr *addr)
 {
     struct listener *l = calloc(1, sizeof *l);
-    if (!l) {
-        close(fd);
+    if (!l)
         return false;
-    }
     l->udp = u;
     l->addr = *addr;
     l->fd = fd;
     l->refs = 1;
     l->wildcard = pv_addr_is_any(addr);
+    event_assign(&l->readable, u->base, fd, EV_READ | EV_PERSIST, on_readable, l);
+    if (event_add(&l->readable, NULL) != 0) {
+        free(l);
+        return false;
+    }
     pv_list_append(&u->listeners, &l->link);
-    return event_assign(&l->readable, u->base, fd, EV_READ | EV_PERSIST, on_readable, l) == 0 &&
-           event_add(&l->readable, NULL) == 0;
+    return true;
 }
 
 /* Read what lies in the socket, then no more. */
@@ -334,8 +336,7 @@ void udp_free(struct udp *u)
     event_del(&u->flush);
     pv_list_each_safe (it, &u->listeners) {
         struct listener *l = pv_container(it, struct listener, link);
-        if (event_initialized(&l->readable))
-            event_del(&l->readable);
+        event_del(&l->readable);
         pv_list_remove(&l->link);
         close(l->fd);
         free(l);

@@ -11,7 +11,7 @@ struct udp;
 struct udp *udp_new(struct event_base *, struct server *);
 void udp_free(struct udp *); /* closes the sockets; the server's requests must be gone */
 
-/* Serve this socket, and own it. */
+/* Serve this socket, and own it. False: no memory, it stays the caller's. */
 bool udp_listen(struct udp *, int fd, const struct pv_addr *);
 /* Serve it no longer; replies still owed leave from it. */
 void udp_unlisten(struct udp *, const struct pv_addr *);

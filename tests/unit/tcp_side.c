@@ -39,7 +39,7 @@ static struct timer *timer_of(const struct event *event)
 int __wrap_event_add(struct event *event, const struct timeval *wait)
 {
     if (!wait)
-        return __real_event_add(event, NULL);
+        return F.unwatched ? -1 : __real_event_add(event, NULL);
     struct timer *t = timer_of(event) ? timer_of(event) : timer_of(NULL);
     assert_non_null(t);
     *t = (struct timer){event,

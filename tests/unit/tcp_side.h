@@ -28,6 +28,7 @@ extern struct tcp_side {
     } timers[TIMERS];
     unsigned accepts, log_lines;
     int accept_error, send_error; /* what the kernel says; 0: it does its work */
+    bool unwatched;               /* libevent takes no descriptor */
 } F;
 
 int set_up(void **state);

@@ -160,7 +160,7 @@ static void C14_who_never_reads_is_not_read(void **state)
 
 static void C15_no_descriptors(void **state)
 {
-    static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM};
+    static const int errors[] = {EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM};
     (void)state;
     for (size_t i = 0; i < sizeof errors / sizeof *errors; i++) {
         F.accept_error = errors[i];
@@ -182,6 +182,39 @@ static void C15_no_descriptors(void **state)
     advance(61000);
     assert_int_equal(F.log_lines, 2); /* once a minute */
     close(fd);
+}
+
+static void C15_pausing_ends_when_it_can(void **state)
+{
+    (void)state;
+    int fd = client(0);
+    F.accept_error = EMFILE;
+    settle();
+    F.accept_error = 0;
+    F.unwatched = true;
+    advance(3000);
+    F.unwatched = false;
+    advance(999);
+    is_answered(fd);
+    close(fd);
+}
+
+static void C15_who_cannot_be_watched_is_closed(void **state)
+{
+    (void)state;
+    int other = client(0);
+    is_answered(other);
+    F.unwatched = true;
+    int fd = client(0);
+    is_closed(fd);
+    F.unwatched = false;
+    is_answered(other);
+    close(fd);
+    fd = client(0);
+    is_answered(fd);
+    assert_int_equal(F.tcp_limits.clients, 2);
+    close(fd);
+    close(other);
 }
 
 /* The one that was silent the longest. */
@@ -259,6 +292,8 @@ int main(void)
         EACH(C13_very_many_in_one_go),
         EACH(C14_who_never_reads_is_not_read),
         EACH(C15_no_descriptors),
+        EACH(C15_pausing_ends_when_it_can),
+        EACH(C15_who_cannot_be_watched_is_closed),
         EACH(C15_more_clients_than_places),
         EACH(C16_the_kernel_says_that_the_client_is_gone),
         EACH(C16_urgent_data_and_resets),
