@@ -1,15 +1,8 @@
 #include "mailbox.h"
 
 #include <event2/event.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-struct letter {
-    struct pv_list link;
-    void (*function)(void *arg);
-    void *arg;
-};
 
 static void take_all(struct mailbox *m, struct pv_list *ret)
 {
@@ -28,8 +21,8 @@ static void on_letters(evutil_socket_t fd, short what, void *arg)
     take_all(arg, &letters);
     pv_list_each_safe (it, &letters) {
         struct letter *l = pv_container(it, struct letter, link);
-        l->function(l->arg);
-        free(l);
+        pv_list_remove(it);
+        l->arrive(l);
     }
 }
 
@@ -46,28 +39,19 @@ bool mailbox_init(struct mailbox *m, struct event_base *base)
 
 void mailbox_done(struct mailbox *m)
 {
-    struct pv_list letters;
     if (m->fd < 0)
         return;
     event_del(&m->readable);
-    take_all(m, &letters);
-    pv_list_each_safe (it, &letters)
-        free(pv_container(it, struct letter, link));
     close(m->fd);
     m->fd = -1;
     pthread_mutex_destroy(&m->lock);
 }
 
-bool mailbox_post(struct mailbox *m, void (*function)(void *arg), void *arg)
+void mailbox_post(struct mailbox *m, struct letter *l, void (*arrive)(struct letter *))
 {
-    struct letter *l = malloc(sizeof *l);
-    if (!l)
-        return false;
-    l->function = function;
-    l->arg = arg;
+    l->arrive = arrive;
     pthread_mutex_lock(&m->lock);
     pv_list_append(&m->letters, &l->link);
     pthread_mutex_unlock(&m->lock);
     eventfd_write(m->fd, 1);
-    return true;
 }

@@ -1,4 +1,5 @@
-/* Letters to a thread's loop: functions that it shall run. Any thread may post. */
+/* Letters to a thread's loop: functions that it shall run. Any thread may post, and it never fails:
+ * a letter is part of what it is about. */
 #ifndef PRIVYDNSD_MAILBOX_H
 #define PRIVYDNSD_MAILBOX_H
 
@@ -9,6 +10,11 @@
 
 struct event_base;
 
+struct letter {
+    struct pv_list link;
+    void (*arrive)(struct letter *);
+};
+
 struct mailbox {
     pthread_mutex_t lock;
     struct pv_list letters;
@@ -17,8 +23,8 @@ struct mailbox {
 };
 
 bool mailbox_init(struct mailbox *, struct event_base *); /* false: no descriptor */
-void mailbox_done(struct mailbox *);                      /* what was not read is dropped */
-/* Have the loop call function(arg). False: no memory, it will not. */
-bool mailbox_post(struct mailbox *, void (*function)(void *arg), void *arg);
+void mailbox_done(struct mailbox *);                      /* what was not read is forgotten */
+/* Have the loop call arrive(letter). Until then the letter is the mailbox's. */
+void mailbox_post(struct mailbox *, struct letter *, void (*arrive)(struct letter *));
 
 #endif

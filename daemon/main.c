@@ -1,6 +1,5 @@
 /* privydnsd: start, stop, reload. The main thread answers no query; the workers do. */
 #include "listeners.h"
-#include "mailbox.h"
 #include "options.h"
 #include "process/log.h"
 #include "process/privs.h"
@@ -152,11 +151,21 @@ static struct change *change_new(struct config *config, struct listeners *opened
     return c;
 }
 
-static void send_change(struct change *c)
+/* To all workers or to none. */
+static bool send_change(struct change *c)
 {
-    for (unsigned i = 0; i < D.worker_count; i++)
-        if (!worker_change(D.workers[i], c))
-            log_error("worker %u keeps the old configuration: no memory", i);
+    struct notice *notices[SOCKETS_WORKERS];
+    unsigned count = 0;
+    while (count < D.worker_count && (notices[count] = notice_new(D.workers[count], c)))
+        count++;
+    bool all = count == D.worker_count;
+    for (unsigned i = 0; i < count; i++) {
+        if (all)
+            notice_send(notices[i]);
+        else
+            notice_free(notices[i]);
+    }
+    return all;
 }
 
 /* Swap to a checked configuration; takes it over. False with D.why: nothing has changed. */
@@ -170,7 +179,9 @@ static bool adopt(struct config *config)
         return false;
     if (served_after(config, &opened, &served))
         change = change_new(config, &opened, &served);
-    if (!change) {
+    bool sent = change && send_change(change);
+    change_unref(change);
+    if (!sent) {
         snprintf(D.why, WHY, "no memory");
         listeners_done(&opened);
         free(served.items);
@@ -178,8 +189,6 @@ static bool adopt(struct config *config)
     }
     apply_log(config);
     warn_restart(D.config, config);
-    send_change(change);
-    change_unref(change);
     free(D.served.items);
     D.served = served;
     config_unref(D.config);
@@ -231,17 +240,11 @@ static void on_stop(evutil_socket_t signal, short what, void *arg)
         worker_stop(D.workers[i]);
 }
 
-static void on_worker_ended(void *arg)
+static void on_worker_ended(struct letter *l)
 {
-    (void)arg;
+    (void)l;
     if (--D.running == 0)
         event_base_loopexit(D.base, NULL);
-}
-
-/* On the worker's thread. */
-static void worker_ended(void *arg)
-{
-    mailbox_post(arg, on_worker_ended, NULL);
 }
 
 static void log_totals(void)
@@ -337,8 +340,8 @@ static int start(void)
     privs_harden();
     if (code == 0) {
         snprintf(D.why, WHY, "no memory or no descriptors");
-        D.shared.ended = worker_ended;
-        D.shared.arg = &D.mailbox;
+        D.shared.ended = on_worker_ended;
+        D.shared.mailbox = &D.mailbox;
         D.shared.cache = D.config->cache.size ? privy_cache_new(&D.config->cache) : NULL;
         if (!tcp_limits_init(&D.shared.tcp_limits) || !start_loop() ||
             (D.config->cache.size && !D.shared.cache) ||

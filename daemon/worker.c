@@ -1,6 +1,5 @@
 #include "worker.h"
 
-#include "mailbox.h"
 #include "process/log.h"
 #include "serve/tcp.h"
 #include "serve/udp.h"
@@ -8,9 +7,11 @@
 #include <event2/event.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define STOP_MS   1000 /* what is in flight has so long to finish */
 #define RETIRE_MS 1000 /* beyond the deadline of the last query */
+#define AGAIN_MS  1000 /* until an address is tried again that could not be served */
 
 /* A pool's resolver that no new question gets; freed when its last one must have ended. */
 struct retired {
@@ -30,9 +31,11 @@ struct worker {
     struct tcp *tcp;
     struct privy_resolver **resolvers; /* as server.policy->config->pools */
     struct pv_list retired;
+    struct pv_list late;    /* notices with addresses that cannot be served yet */
     uint32_t deadline_most; /* of all configurations so far, ms */
     struct event stop_timer;
     bool stopping, running;
+    struct letter stop, ended;
     pthread_t thread;
 };
 
@@ -41,6 +44,8 @@ void change_unref(struct change *c)
     if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
         return;
     policy_unref(c->policy);
+    for (size_t i = 0; i < c->added_count; i++)
+        sockets_close(&c->added[i]);
     free(c->added);
     free(c->removed);
     free(c);
@@ -176,40 +181,104 @@ static void adopt_policy(struct worker *w, struct policy *policy)
 
 /* ---- letters ---- */
 
-struct change_letter {
+struct notice {
+    struct letter letter;
+    struct pv_list late;
     struct worker *worker;
     struct change *change;
+    struct event again;
 };
 
-static void on_change(void *arg)
+static void on_again(evutil_socket_t fd, short what, void *arg);
+
+struct notice *notice_new(struct worker *w, struct change *c)
 {
-    struct change_letter *l = arg;
-    struct worker *w = l->worker;
-    struct change *c = l->change;
-    adopt_policy(w, c->policy);
-    for (size_t i = 0; i < c->added_count; i++)
-        if (!worker_listen(w, &c->added[i]))
-            log_error("worker %u cannot serve a new address: no memory", w->index);
-    for (size_t i = 0; i < c->removed_count; i++) {
-        udp_unlisten(w->udp, &c->removed[i]);
-        tcp_unlisten(w->tcp, &c->removed[i]);
-    }
-    change_unref(c);
-    free(l);
+    struct notice *n = calloc(1, sizeof *n);
+    if (!n)
+        return NULL;
+    n->worker = w;
+    n->change = c;
+    pv_list_init(&n->late);
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    event_assign(&n->again, w->base, -1, 0, on_again, n);
+    return n;
 }
 
-bool worker_change(struct worker *w, struct change *c)
+void notice_free(struct notice *n)
 {
-    struct change_letter *l = malloc(sizeof *l);
-    if (!l)
-        return false;
-    *l = (struct change_letter){w, c};
-    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
-    if (mailbox_post(&w->mailbox, on_change, l))
-        return true;
-    change_unref(c);
-    free(l);
-    return false;
+    pv_list_remove(&n->late);
+    change_unref(n->change);
+    free(n);
+}
+
+/* Serve the new addresses; of those that cannot be served now, try again. */
+static void serve_added(struct notice *n)
+{
+    struct worker *w = n->worker;
+    struct timeval tv = {.tv_sec = AGAIN_MS / 1000};
+    bool all = true;
+    for (size_t i = 0; i < n->change->added_count; i++)
+        all = worker_listen(w, &n->change->added[i]) && all;
+    if (all) {
+        notice_free(n);
+        return;
+    }
+    log_error("worker %u cannot serve a new address yet: no memory", w->index);
+    pv_list_append(&w->late, &n->late);
+    event_add(&n->again, &tv);
+}
+
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+    struct notice *n = arg;
+    (void)fd, (void)what;
+    pv_list_remove(&n->late);
+    serve_added(n);
+}
+
+static void close_pair(struct sockets *s, unsigned index)
+{
+    if (s->udp[index] >= 0)
+        close(s->udp[index]);
+    if (s->tcp[index] >= 0)
+        close(s->tcp[index]);
+    s->udp[index] = s->tcp[index] = -1;
+}
+
+static void unlisten(struct worker *w, const struct pv_addr *addr)
+{
+    udp_unlisten(w->udp, addr);
+    tcp_unlisten(w->tcp, addr);
+    pv_list_each (it, &w->late) {
+        struct change *c = pv_container(it, struct notice, late)->change;
+        for (size_t i = 0; i < c->added_count; i++)
+            if (pv_addr_equal(&c->added[i].addr, addr))
+                close_pair(&c->added[i], w->index);
+    }
+}
+
+static void drop_late(struct worker *w)
+{
+    pv_list_each_safe (it, &w->late) {
+        struct notice *n = pv_container(it, struct notice, late);
+        event_del(&n->again);
+        notice_free(n);
+    }
+}
+
+static void on_change(struct letter *l)
+{
+    struct notice *n = pv_container(l, struct notice, letter);
+    struct change *c = n->change;
+    adopt_policy(n->worker, c->policy);
+    for (size_t i = 0; i < c->removed_count; i++)
+        unlisten(n->worker, &c->removed[i]);
+    serve_added(n);
+}
+
+void notice_send(struct notice *n)
+{
+    mailbox_post(&n->worker->mailbox, &n->letter, on_change);
 }
 
 static void leave(struct worker *w)
@@ -230,13 +299,12 @@ static void on_stop_timer(evutil_socket_t fd, short what, void *arg)
     leave(arg);
 }
 
-static void on_stop(void *arg)
+static void on_stop(struct letter *l)
 {
-    struct worker *w = arg;
+    struct worker *w = pv_container(l, struct worker, stop);
     struct timeval tv = {.tv_sec = STOP_MS / 1000};
-    if (w->stopping)
-        return;
     w->stopping = true;
+    drop_late(w);
     w->server.idle = leave_when_quiet;
     w->server.idle_arg = w;
     udp_stop(w->udp);
@@ -245,9 +313,9 @@ static void on_stop(void *arg)
     leave_when_quiet(w);
 }
 
-bool worker_stop(struct worker *w)
+void worker_stop(struct worker *w)
 {
-    return mailbox_post(&w->mailbox, on_stop, w);
+    mailbox_post(&w->mailbox, &w->stop, on_stop);
 }
 
 /* ---- life ---- */
@@ -258,6 +326,7 @@ static void take_down(struct worker *w)
     if (!w->base)
         return;
     event_del(&w->stop_timer);
+    drop_late(w);
     if (w->server.policy)
         free_resolvers(w->resolvers, w->server.policy->config->pool_count);
     pv_list_each_safe (it, &w->retired)
@@ -294,6 +363,7 @@ struct worker *worker_new(unsigned index, struct policy *policy, struct shared *
         w->shared = shared;
         w->mailbox.fd = -1;
         pv_list_init(&w->retired);
+        pv_list_init(&w->late);
         if (build(w, policy, &error))
             return w;
     }
@@ -304,10 +374,12 @@ struct worker *worker_new(unsigned index, struct policy *policy, struct shared *
 
 bool worker_listen(struct worker *w, struct sockets *s)
 {
-    int udp = s->udp[w->index], tcp = s->tcp[w->index];
-    s->udp[w->index] = s->tcp[w->index] = -1; /* ours now */
-    bool good = udp_listen(w->udp, udp, &s->addr);
-    return tcp_listen(w->tcp, tcp, &s->addr) && good;
+    int *udp = &s->udp[w->index], *tcp = &s->tcp[w->index];
+    if (*udp >= 0 && udp_listen(w->udp, *udp, &s->addr))
+        *udp = -1;
+    if (*tcp >= 0 && tcp_listen(w->tcp, *tcp, &s->addr))
+        *tcp = -1;
+    return *udp < 0 && *tcp < 0;
 }
 
 static void *run(void *arg)
@@ -315,7 +387,7 @@ static void *run(void *arg)
     struct worker *w = arg;
     event_base_dispatch(w->base);
     take_down(w);
-    w->shared->ended(w->shared->arg);
+    mailbox_post(w->shared->mailbox, &w->ended, w->shared->ended);
     return NULL;
 }
 
