@@ -1,5 +1,6 @@
 /* DNS over TLS [RFC 7858; RFC 8310]: a TLS stream, frames, ids. */
 #include "proto/framed.h"
+#include "proto/streamed.h"
 
 struct dot {
     struct pv_tls_context *tls; /* with the tickets */
@@ -10,28 +11,12 @@ static void trust_free(void *trust)
     pv_tls_trust_free(trust);
 }
 
-/* Who must be in the certificate: the name given, else the URL's host. Pins without a name: the pin
- * alone decides [RFC 7858 §4.2]. */
 static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
 {
-    const struct pv_url *url = &up->url;
-    const char *name = up->tls_name ? up->tls_name : !url->is_address ? url->host : NULL;
-    struct pv_addr address;
-    struct pv_tls_trust_options options = {
-        .ca_file = up->ca_file,
-        .pins = (const char *const *)up->pins,
-        .tls13_only = up->tls13_only,
-    };
     struct pv_tls_trust *trust;
-    if (url->path[0])
+    if (up->url.path[0])
         return pv_error(reterr, PRIVY_EINVAL, "url: '%s': tls:// has no path", up->url_text);
-    if (name && pv_addr_parse(name, strlen(name), 0, &address))
-        options.address = &address;
-    else if (name)
-        options.name = name;
-    else if (!up->pins)
-        options.address = &url->address;
-    enum privy_status status = pv_tls_trust_new(&options, &trust, reterr);
+    enum privy_status status = pv_streamed_trust(up, &trust, reterr);
     if (status != PRIVY_OK)
         return status;
     up->shared = trust;

@@ -1,6 +1,7 @@
 #include "proto/framed.h"
 
 #include "net/frame.h"
+#include "proto/streamed.h"
 
 enum {
     IN_LIMIT = 2 * 65536 + 2,
@@ -21,10 +22,7 @@ static struct pv_framed *framed(const struct pv_conn *c)
 static void opened(void *arg)
 {
     struct pv_framed *f = arg;
-    struct pv_upstream *up = pv_endpoint_upstream(pv_conn_endpoint(f->conn));
-    const struct pv_tls_facts *tls = pv_stream_tls_facts(f->stream);
-    struct pv_conn_facts facts = {.resumed = tls && tls->resumed,
-                                  .client_auth = tls && pv_upstream_has_identity(up)};
+    struct pv_conn_facts facts = pv_streamed_facts(f->conn, pv_stream_tls_facts(f->stream));
     pv_conn_ready(f->conn, &facts);
 }
 
@@ -87,13 +85,8 @@ static void received(void *arg, struct pv_buf *in)
 
 static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
 {
-    static const enum pv_outcome outcome[] = {
-        [PV_STREAM_CLOSED] = PV_DIED_FRESH,   [PV_STREAM_REFUSED] = PV_UNREACHABLE,
-        [PV_STREAM_UNTRUSTED] = PV_UNTRUSTED, [PV_STREAM_TLS] = PV_TLS_FAILED,
-        [PV_STREAM_FULL] = PV_TIMED_OUT,      [PV_STREAM_NO_MEMORY] = PV_NO_ROOM,
-    };
     struct pv_framed *f = arg;
-    pv_conn_lost(f->conn, outcome[fault], reason);
+    pv_conn_lost(f->conn, pv_streamed_outcome(fault), reason);
 }
 
 /* Nothing could be begun; said a moment later, since open() may not fail at once. */
