@@ -8,10 +8,10 @@ from scenario import TIME, seconds
 
 # ---- time and order ----
 
-@deed(rf"delay (?P<time>{TIME})(?: to (?P<most>{TIME}))?")
-def delay(time, most):
+@deed(rf"delay (?P<least>{TIME})(?: to (?P<most>{TIME}))?")
+def delay(least, most):
     def act(way):
-        way.delay += random.uniform(seconds(time), seconds(most)) if most else seconds(time)
+        way.delay += random.uniform(seconds(least), seconds(most)) if most else seconds(least)
     return act
 
 
@@ -95,10 +95,10 @@ def gather(how, count):
 
 # ---- the frame ----
 
-@deed(rf"drip 1 octet every (?P<time>{TIME})")
-def drip(time):
+@deed(rf"drip 1 octet every (?P<pause>{TIME})")
+def drip(pause):
     def act(way):
-        way.pieces = lambda frame: ((seconds(time), bytes([octet])) for octet in frame)
+        way.pieces = lambda frame: ((seconds(pause), bytes([octet])) for octet in frame)
     return act
 
 
@@ -156,10 +156,10 @@ def close_after(count):
     return act
 
 
-@deed(rf"close when idle (?P<time>{TIME})", "ready")
-def close_when_idle(time):
+@deed(rf"close when idle (?P<limit>{TIME})", "ready")
+def close_when_idle(limit):
     def watch(conn):
-        left = conn.busy_at + seconds(time) - time.monotonic()
+        left = conn.busy_at + seconds(limit) - time.monotonic()
         if not conn.open:
             return
         if left <= 0:

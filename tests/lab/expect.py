@@ -104,6 +104,13 @@ def deadline(lab, time):
     compare(result(lab, None, None).quantile(1), "<=", seconds(time))
 
 
+@check(r"every failure says ede (?P<code>\d+)")
+def reasons(lab, code):
+    """Each SERVFAIL carries this Extended DNS Error."""
+    compare(sum(load.edes.get(int(code), 0) for load in lab.loads), "=",
+            result(lab, None, None).count(dns.rcode.SERVFAIL))
+
+
 @check(r"ede (?P<code>\d+)" + COMPARED)
 def ede(lab, code, op, value):
     """How many failures say so."""

@@ -319,3 +319,13 @@ def stop(lab, step):
 def start(lab, step):
     for each in step.text.split():
         lab.upstreams[each].start()
+
+
+@word("route")
+def route(lab, step):
+    """route unreachable ADDRESS: in the scenario's own network."""
+    del lab
+    kind, address = step.text.split()
+    done = harness.run("ip", "route", "add", kind, address)
+    if done.returncode:
+        raise ValueError(done.stderr)
