@@ -83,25 +83,6 @@ static bool survives(struct pv_stream *s)
     return false;
 }
 
-void pv_stream_close(struct pv_stream *s)
-{
-    if (!s || s->closed)
-        return;
-    s->closed = true;
-    if (s->state == OPEN && s->tls)
-        pv_tls_shutdown(s->tls);
-    if (s->inside == 0) {
-        destroy(s);
-        return;
-    }
-    s->state = LOST;
-    close_race(s);
-    pv_undefer(&s->flush);
-    pv_undefer(&s->more);
-    if (s->sock)
-        pv_sock_want(s->sock, 0);
-}
-
 static void lost(struct pv_stream *s, enum pv_stream_fault fault, const char *reason)
 {
     close_race(s);
@@ -478,6 +459,34 @@ void pv_stream_expect(struct pv_stream *s, unsigned answers)
         pv_defer_flush(s->loop, &s->flush, on_flush);
     else if (!s->acknowledge.due)
         pv_timer_set(s->loop, &s->acknowledge, pv_now(s->loop) + ACKNOWLEDGE_US, on_acknowledge);
+}
+
+/* What is queued, then the end of TLS: as far as it goes without waiting. */
+static void say_goodbye(struct pv_stream *s)
+{
+    while (!s->blocked && pv_buf_length(&s->out) > 0 && write_some(s) == MOVED)
+        ;
+    if (s->tls)
+        pv_tls_shutdown(s->tls);
+}
+
+void pv_stream_close(struct pv_stream *s)
+{
+    if (!s || s->closed)
+        return;
+    s->closed = true;
+    if (s->state == OPEN)
+        say_goodbye(s);
+    if (s->inside == 0) {
+        destroy(s);
+        return;
+    }
+    s->state = LOST;
+    close_race(s);
+    pv_undefer(&s->flush);
+    pv_undefer(&s->more);
+    if (s->sock)
+        pv_sock_want(s->sock, 0);
 }
 
 size_t pv_stream_unsent(const struct pv_stream *s)

@@ -15,6 +15,7 @@ enum pv_stream_fault {
     PV_STREAM_TLS,       /* another TLS failure */
     PV_STREAM_FULL,      /* more unsent than the limit */
     PV_STREAM_NO_MEMORY,
+    PV_STREAM_BROKEN, /* said by who speaks over it: the peer breaks the rules */
 };
 
 struct pv_stream;
