@@ -14,7 +14,7 @@ static struct config *config_new(struct faults *faults)
     if (c)
         c->arena = arena_new();
     if (!c || !c->arena) {
-        faults_error(faults, &(struct place){.source = "privydnsd"}, "no memory");
+        faults_no_memory(faults, "privydnsd");
         free(c);
         return NULL;
     }
@@ -36,7 +36,7 @@ static void config_build(struct config *c, struct node *tree, struct faults *fau
     c->tree = tree;
     c->built_in_upstreams = !node_path(tree, "pools.default.upstreams");
     if (!sources_built_in(c->arena, tree, faults) || !decode_config(c, tree, faults))
-        faults_error(faults, &(struct place){.source = "privydnsd"}, "no memory");
+        faults_no_memory(faults, "privydnsd");
     check_config(c, faults);
 }
 

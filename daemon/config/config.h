@@ -41,13 +41,11 @@ struct config_zones {
     size_t count;
 };
 
-enum config_method { METHOD_POST, METHOD_GET, METHOD_AUTO };
-
 /* As written; what is not set is NULL or 0. The library's view of it is in the pool's set. */
 struct config_upstream {
     const char *url, *name, *operator_name;
     struct config_strings properties, addresses;
-    uint32_t method; /* enum config_method */
+    const char *method; /* "post", "get", "auto" */
     const char *client_cert, *client_key, *client_key_passphrase_file, *ca_file;
     const char *tls_name;
     const char *tls_min; /* "1.2", "1.3" */

@@ -66,6 +66,7 @@ static void insert(struct faults *f, const struct fault *new)
     if (items)
         f->items = items;
     if (!items || !text) {
+        f->no_memory = true;
         free(text);
         return;
     }
@@ -108,6 +109,12 @@ void faults_error(struct faults *f, const struct place *place, const char *forma
     va_start(args, format);
     faults_add(f, place, false, format, args);
     va_end(args);
+}
+
+void faults_no_memory(struct faults *f, const char *source)
+{
+    f->no_memory = true;
+    faults_error(f, &(struct place){.source = source}, "no memory");
 }
 
 void faults_warn(struct faults *f, const struct place *place, const char *format, ...)

@@ -27,7 +27,8 @@ enum { FAULTS_MAX = 100 };
 struct faults {
     struct fault *items; /* source by source, in order of their lines; FAULTS_MAX at most */
     size_t count;
-    bool more; /* there are more than those */
+    bool more;      /* there are more than those */
+    bool no_memory; /* it need not be the configuration that is at fault */
     size_t
         errors; /* those that are not warnings; also counts what items lacks, FAULTS_MAX at most */
 };
@@ -35,6 +36,7 @@ struct faults {
 /* What comes second at the place of an error is left out: it follows from the first. */
 void faults_error(struct faults *, const struct place *, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+void faults_no_memory(struct faults *, const char *source);
 void faults_warn(struct faults *, const struct place *, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* One line each; the program's log has them line by line through items. */

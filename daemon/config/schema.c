@@ -39,7 +39,7 @@ static const struct schema_word sandbox_words[] = {
 static const struct schema_word property_words[] = {
     {"dnssec", 0}, {"filter", 0}, {"nolog", 0}, {NULL, 0}};
 static const struct schema_word method_words[] = {
-    {"post", METHOD_POST}, {"get", METHOD_GET}, {"auto", METHOD_AUTO}, {NULL, 0}};
+    {"post", 0}, {"get", 0}, {"auto", 0}, {NULL, 0}};
 static const struct schema_word tls_words[] = {{"1.2", 0}, {"1.3", 0}, {NULL, 0}};
 
 /* ---- checks: what a text is not ---- */
@@ -182,9 +182,8 @@ static const struct schema_row upstream_rows[] = {
      .meaning = "what it does to answers: dnssec (validates), filter (blocks), nolog"},
     {"addresses", TYPE_TEXTS, IN_UPSTREAM(addresses), .check = check_address,
      .example = "[192.0.2.1, \"2001:db8::1\"]", .meaning = "its addresses; then nothing needs looking up"},
-    {"method", WORD(method_words), IN_UPSTREAM(method), .preset = METHOD_POST, .later = "",
-     .scheme = "https://",
-     .meaning = "how https:// is asked; auto: get where post is refused"},
+    {"method", TYPE_TEXT, IN_UPSTREAM(method), .words = method_words, .example = "auto",
+     .meaning = "how https:// is asked: post (default), get, or auto: get where post is refused"},
     {"client_cert", TYPE_PATH, IN_UPSTREAM(client_cert), .check = check_some,
      .example = "corp.crt", .meaning = "our certificate, PEM; refused in this version"},
     {"client_key", TYPE_PATH, IN_UPSTREAM(client_key), .check = check_some, .example = "corp.key",

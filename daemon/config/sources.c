@@ -24,7 +24,7 @@ struct sources {
 
 static void no_memory(struct sources *s)
 {
-    faults_error(s->faults, &(struct place){.source = "privydnsd"}, "no memory");
+    faults_no_memory(s->faults, "privydnsd");
     s->failed = true;
 }
 

@@ -77,6 +77,7 @@ static const struct mapping {
     TEXT("ca_file", ca_file),
     TEXT("tls_name", tls_name),
     TEXT("tls_min", tls_min),
+    TEXT("method", method),
     LIST(pins),
 };
 #define MAPPINGS (sizeof mappings / sizeof *mappings)
@@ -137,6 +138,14 @@ static struct place faulty_place(const struct config_upstream *up, const struct 
     return check_key_place(up->node, faulty->key);
 }
 
+static void tell(struct faults *f, const struct place *place, const struct privy_error *error)
+{
+    if (error->status == PRIVY_ENOMEM)
+        faults_no_memory(f, "privydnsd");
+    else
+        faults_error(f, place, "%s", error->message);
+}
+
 /* The library tells its first fault only: forget the option at fault and ask again, so that all are
  * told. A set with a fault is never used. */
 static void add_upstream(struct privy_upstreams *set, const struct config_upstream *up,
@@ -151,7 +160,7 @@ static void add_upstream(struct privy_upstreams *set, const struct config_upstre
             return;
         faulty = mapping_of(error.message);
         struct place place = faulty_place(up, faulty, error.message);
-        faults_error(f, &place, "%s", error.message);
+        tell(f, &place, &error);
         if (faulty)
             forget(&o, faulty);
     }
@@ -195,7 +204,7 @@ static void make_pool(const struct config *c, struct config_pool *pool,
     size_t errors = f->errors;
     if (privy_upstreams_new(old, &o, &pool->set, &error)) {
         struct place place = check_key_place(pool->node, "protocol");
-        faults_error(f, &place, "%s", error.message);
+        tell(f, &place, &error);
         o.protocol = NULL; /* to hear of the upstreams' faults too */
         if (privy_upstreams_new(old, &o, &pool->set, &error))
             return;
@@ -229,6 +238,8 @@ static void add_bootstrap(struct config *c, size_t i, struct faults *f)
     enum privy_status status = privy_upstreams_add(c->bootstrap_set, url, NULL, &error);
     if (status == PRIVY_EPERM)
         faults_error(f, &place, "bootstrap: '%.200s' is not encrypted", url);
+    else if (status == PRIVY_ENOMEM)
+        faults_no_memory(f, "privydnsd");
     else if (status)
         faults_error(f, &place, "bootstrap: %s",
                      strncmp(error.message, "url: ", 5) ? error.message : error.message + 5);
@@ -244,13 +255,15 @@ static void make_bootstrap(struct config *c, const struct config *previous, stru
     privy_pool_options_default(&o.pool_options);
     if (privy_upstreams_new(previous ? previous->bootstrap_set : NULL, &o, &c->bootstrap_set,
                             &error))
-        faults_error(f, &(struct place){.source = "bootstrap"}, "%s", error.message);
+        tell(f, &(struct place){.source = "bootstrap"}, &error);
     for (size_t i = 0; c->bootstrap_set && i < c->bootstrap.count; i++)
         add_bootstrap(c, i, heard);
     if (unheard.errors || !c->bootstrap.count) {
         privy_upstreams_unref(c->bootstrap_set);
         c->bootstrap_set = NULL;
     }
+    if (unheard.no_memory)
+        faults_no_memory(f, "privydnsd");
     faults_done(&unheard);
 }
 

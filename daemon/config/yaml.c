@@ -26,7 +26,7 @@ static struct place place_of(const struct builder *b, const yaml_mark_t *mark)
 
 static void no_memory(struct builder *b)
 {
-    faults_error(b->faults, &(struct place){.source = b->source}, "no memory");
+    faults_no_memory(b->faults, b->source);
     b->failed = true;
 }
 

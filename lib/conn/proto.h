@@ -112,6 +112,7 @@ enum {
     PV_TRAIT_KEEPALIVE = 16,  /* the keepalive option may be sent on its streams [RFC 7828] */
     PV_TRAIT_ID_ZERO = 32,    /* the transport matches answers: id 0, and any id in the answer */
     PV_TRAIT_PLAINTEXT = 64,  /* only where the pool says so */
+    PV_TRAIT_HTTP = 128,      /* asks with a method, which may be chosen */
 };
 
 struct pv_proto {

@@ -36,6 +36,7 @@ void pv_upstream_unref(struct pv_upstream *u)
     free(u->client_cert);
     free(u->client_key);
     free(u->client_key_passphrase_file);
+    free(u->method);
     free(u);
 }
 
@@ -272,6 +273,22 @@ static enum privy_status set_files(struct pv_upstream *u, const struct privy_ups
     return PRIVY_OK;
 }
 
+static enum privy_status set_method(struct pv_upstream *u, const struct privy_upstream_options *o,
+                                    struct privy_error *reterr)
+{
+    static const char *const words[] = {"post", "get", "auto"};
+
+    if (!o->method)
+        return PRIVY_OK;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(o->method, words[i]) != 0)
+            continue;
+        u->method = strdup(words[i]);
+        return u->method ? PRIVY_OK : no_memory(reterr);
+    }
+    return refuse(reterr, "method", o->method, "is none of: post, get, auto");
+}
+
 static enum privy_status fill(struct pv_upstream *u, const char *url,
                               const struct privy_upstream_options *o, uint16_t default_port,
                               struct privy_error *reterr)
@@ -292,6 +309,8 @@ static enum privy_status fill(struct pv_upstream *u, const char *url,
         status = set_addresses(u, o, default_port, reterr);
     if (status == PRIVY_OK)
         status = set_pins(u, o, reterr);
+    if (status == PRIVY_OK)
+        status = set_method(u, o, reterr);
     if (status == PRIVY_OK)
         status = set_files(u, o, reterr);
     return status == PRIVY_OK ? set_tls_min(u, o, reterr) : status;
@@ -356,7 +375,7 @@ bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
            same_addresses(a, b) && same_pins(a->pins, b->pins) && same(a->ca_file, b->ca_file) &&
            same(a->client_cert, b->client_cert) && same(a->client_key, b->client_key) &&
            same(a->client_key_passphrase_file, b->client_key_passphrase_file) &&
-           a->tls13_only == b->tls13_only;
+           same(a->method, b->method) && a->tls13_only == b->tls13_only;
 }
 
 bool pv_upstream_has_identity(const struct pv_upstream *u)

@@ -58,6 +58,7 @@ struct pv_upstream {
     char *tls_name; /* the option, or the URL's fragment; NULL: neither is given */
     char *ca_file;
     char *client_cert, *client_key, *client_key_passphrase_file;
+    char *method; /* of HTTP: "post", "get", "auto"; NULL: not given */
     bool tls13_only;
     uint64_t files; /* digest of what the named files were when it was added (size, time, inode) */
     const struct pv_proto *proto; /* conn/proto.h; set by the set it is added to */

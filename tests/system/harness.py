@@ -250,6 +250,13 @@ class SystemTest(unittest.TestCase):
         return {"url": f"tls://{address}" + (f"#{name}" if name else ""), "ca_file": str(cls.ca.crt), **more}
 
     @classmethod
+    def doh_upstream(cls, server_or_address, name=NAME, **more):
+        """The same for DoH."""
+        address = getattr(server_or_address, "address", server_or_address)
+        return {**cls.upstream(address, name, **more),
+                "url": f"https://{address}/dns-query" + (f"#{name}" if name else "")}
+
+    @classmethod
     def config(cls, *upstreams, strategy="ordered", level="debug", **more):
         """A configuration with these upstreams: servers, addresses or entries."""
         entries = [u if isinstance(u, dict) else cls.upstream(u) for u in upstreams]

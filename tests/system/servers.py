@@ -256,6 +256,8 @@ def distinct_address(i):
 
 # ---- servers ----
 
+HTTPS = 443
+
 class Server:
     """What the servers share: a directory, an address, a process."""
 
@@ -285,7 +287,8 @@ class Server:
 
 
 class Unbound(Server):
-    """unbound as a resolver over the zone: plain, or DoT where tls (a Certificate) is given."""
+    """unbound as a resolver over the zone: plain; or DoT, and DoH on port 443, where tls (a
+    Certificate) is given."""
 
     def __init__(self, directory, address, port, tls=None, distinct=0, extra=""):
         super().__init__(directory, address, port, tls)
@@ -301,7 +304,8 @@ class Unbound(Server):
         ]
         if tls:
             lines += [f"tls-port: {port}", f'tls-service-key: "{tls.key}"',
-                      f'tls-service-pem: "{tls.crt}"']
+                      f'tls-service-pem: "{tls.crt}"', f"interface: {address}@{HTTPS}",
+                      f"https-port: {HTTPS}"]
         lines.append(extra)
         lines += ["auth-zone:", "name: .", 'zonefile: "zone"', "for-upstream: yes",
                   "for-downstream: no", "fallback-enabled: no", "remote-control:",
@@ -326,7 +330,7 @@ def own_copy(name, directory):
 
 
 class Dnsdist(Server):
-    """dnsdist speaking DoT before another server."""
+    """dnsdist speaking DoT, and DoH on port 443, before another server."""
 
     def __init__(self, directory, address, port, tls, backend, extra=""):
         super().__init__(directory, address, port, tls)
@@ -334,7 +338,9 @@ class Dnsdist(Server):
         lines += [f"newServer({{address='{bracketed(backend.address, backend.port)}', "
                   "healthCheckMode='up', sockets=4})",
                   f"addTLSLocal('{bracketed(address, port)}', '{tls.crt}', '{tls.key}', "
-                  "{provider='openssl'})", extra]
+                  "{provider='openssl'})",
+                  f"addDOHLocal('{bracketed(address, HTTPS)}', '{tls.crt}', '{tls.key}', "
+                  "'/dns-query')", extra]
         (self.dir / "dnsdist.conf").write_text("\n".join(lines) + "\n")
 
     def start(self):
@@ -343,12 +349,13 @@ class Dnsdist(Server):
 
 
 class KnotResolver(Server):
-    """knot-resolver speaking DoT before another server."""
+    """knot-resolver speaking DoT, and DoH on port 443, before another server."""
 
     def __init__(self, directory, address, port, tls, backend, extra=""):
         super().__init__(directory, address, port, tls)
         lines = [
             f"net.listen('{address}', {port}, {{ kind = 'tls' }})",
+            f"net.listen('{address}', {HTTPS}, {{ kind = 'doh2' }})",
             f"net.tls('{tls.crt}', '{tls.key}')", "cache.open(20*MB, 'lmdb://cache')",
             "trust_anchors.remove('.')", "modules.unload('ta_update')",
             "modules.unload('ta_signal_query')", "modules.unload('priming')",

@@ -12,8 +12,12 @@ class Answers:
     def setUpClass(cls):
         super().setUpClass()
         upstream = cls.begin_for_class(cls.make_upstream())
-        config = cls.config(upstream)
+        config = cls.config(cls.entry(upstream))
         cls.privydnsd = cls.begin_for_class(Daemon(cls.path("privydnsd"), config))
+
+    @classmethod
+    def entry(cls, server):
+        return cls.upstream(server)
 
     @classmethod
     def backend(cls):
@@ -124,3 +128,35 @@ class ThroughKnotResolver(Answers, SystemTest):
     @classmethod
     def make_upstream(cls):
         return KnotResolver(cls.path("kresd"), "127.0.0.4", 853, cls.certificate, cls.backend())
+
+
+class OverHttps:
+    method = "post"
+
+    @classmethod
+    def entry(cls, server):
+        return cls.doh_upstream(server, method=cls.method)
+
+
+class OverHttpsThroughUnbound(OverHttps, ThroughUnbound):
+    pass
+
+
+class OverHttpsThroughDnsdist(OverHttps, ThroughDnsdist):
+    pass
+
+
+class OverHttpsThroughKnotResolver(OverHttps, ThroughKnotResolver):
+    pass
+
+
+class OverHttpsByGet(OverHttps, ThroughUnbound):
+    method = "get"
+
+
+class OverHttpsByGetThroughDnsdist(OverHttps, ThroughDnsdist):
+    method = "get"
+
+
+class OverHttpsByGetThroughKnotResolver(OverHttps, ThroughKnotResolver):
+    method = "get"

@@ -42,6 +42,24 @@ class DistinctNames(SystemTest):
         self.daemon(self.unbound(distinct=COUNT), level="notice", workers=2)
         self.dnsperf("-m", "tcp", "-c", "10")
 
+    def test_none_lost_over_https(self):
+        unbound = self.unbound(distinct=COUNT)
+        daemon = self.daemon(self.doh_upstream(unbound), level="notice")
+        self.dnsperf()
+        self.check_each(daemon)
+
+    def test_none_lost_over_https_by_get(self):
+        backend = self.begin(Unbound(self.path("backend"), "127.0.0.9", 5353, distinct=COUNT))
+        dnsdist = self.begin(Dnsdist(self.path("dnsdist"), "127.0.0.3", 853, self.certificate,
+                                     backend))
+        self.daemon(self.doh_upstream(dnsdist, method="get"), level="notice")
+        self.dnsperf()
+
+    def test_the_servers_limit_of_streams_holds(self):
+        unbound = self.unbound(distinct=COUNT, extra="http-max-streams: 10")
+        self.daemon(self.doh_upstream(unbound), level="notice")
+        self.dnsperf()
+
     def check_each(self, daemon):
         """Every name's answer is its own (mostly from the cache by now)."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:

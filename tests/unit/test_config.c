@@ -308,7 +308,7 @@ static void protocols(void **state)
                   "privydns.yaml:1:30: upstreams: found a map; a list is needed\n");
     expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, method: get, "
                   "allow_xsalsa: true, ephemeral_keys: false}]}}\n",
-                  "privydns.yaml:1:60: method: needs https://\n"
+                  "privydns.yaml:1:60: method: 'get': tls:// has no methods\n"
                   "privydns.yaml:1:79: allow_xsalsa: needs sdns://\n");
 }
 

@@ -103,6 +103,8 @@ struct privy_upstream_options {
     const char *ca_file;           /* PEM; default: the system's */
     const char *client_cert, *client_key, *client_key_passphrase_file; /* PEM */
     const char *tls_min; /* "1.2" (default) or "1.3" */
+    const char
+        *method; /* https://: "post" (default), "get", or "auto": get where post is refused */
 };
 
 /* A new, empty set. previous: a set whose members are taken over, with all that was learnt and

@@ -1,0 +1,402 @@
+/* DNS over HTTPS [RFC 8484], over HTTP/2 only: one request for each question. */
+#include "net/h2.h"
+#include "proto/streamed.h"
+
+#include <sodium.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#define DNS_MESSAGE "application/dns-message"
+
+enum {
+    STREAMS_FIRST = 10, /* until a server has told its limit */
+    IDLE_MS = 60000,    /* [W13] */
+    REST_MOST_S = 60,   /* of a Retry-After [W15] */
+    GET_MOST = 2048,    /* octets of a message: servers bound their paths */
+    SHOWN = 64,         /* octets of what is no DNS message, for the log */
+};
+
+enum method { POST, GET, AUTO };
+
+/* What the user said, made ready. Shared by all threads. */
+struct site {
+    struct pv_tls_trust *trust;
+    enum method method;
+    char authority[256 + 8];
+    char path[512];       /* for POST */
+    char get_prefix[520]; /* the question follows, in base64url */
+};
+
+struct doh {
+    struct pv_tls_context *tls; /* with the tickets */
+    unsigned streams;           /* what the last connection learnt */
+    bool get;                   /* POST was refused */
+};
+
+struct doh_conn {
+    struct pv_conn *conn;
+    struct pv_h2 *h2;
+    bool served;
+};
+
+static struct doh_conn *doh_conn(const struct pv_conn *c)
+{
+    return pv_conn_state(c);
+}
+
+static const struct site *site_of(const struct pv_conn *c)
+{
+    return pv_endpoint_upstream(pv_conn_endpoint(c))->shared;
+}
+
+/* ---- what the user said ---- */
+
+static void site_free(void *arg)
+{
+    struct site *s = arg;
+    pv_tls_trust_free(s->trust);
+    free(s);
+}
+
+/* "host", "host:8443", "[2001:db8::1]" [RFC 3986 §3.2]. */
+static void write_authority(struct site *s, const struct pv_url *url)
+{
+    bool v6 = url->is_address && strchr(url->host, ':');
+    char port[8] = "";
+    if (url->port && url->port != 443)
+        snprintf(port, sizeof port, ":%u", url->port);
+    snprintf(s->authority, sizeof s->authority, "%s%s%s%s", v6 ? "[" : "", url->host, v6 ? "]" : "",
+             port);
+}
+
+/* The one expression a template may have is {?dns}, at its end [RFC 8484 §4.1; W2]. */
+static bool expand(struct site *s, const char *template)
+{
+    static const char expression[] = "{?dns}";
+    size_t length = strlen(template), end = sizeof expression - 1;
+    if (length >= end && strcmp(template + length - end, expression) == 0)
+        length -= end;
+    if (memchr(template, '{', length) || memchr(template, '}', length))
+        return false;
+    snprintf(s->path, sizeof s->path, "%.*s", (int)length, template);
+    snprintf(s->get_prefix, sizeof s->get_prefix, "%s%sdns=", s->path,
+             strchr(s->path, '?') ? "&" : "?");
+    return true;
+}
+
+static enum method method_of(const struct pv_upstream *up)
+{
+    if (!up->method || strcmp(up->method, "post") == 0)
+        return POST;
+    return strcmp(up->method, "get") == 0 ? GET : AUTO;
+}
+
+static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
+{
+    struct site *s = calloc(1, sizeof *s);
+    if (!s)
+        return pv_error(reterr, PRIVY_ENOMEM, "no memory");
+    s->method = method_of(up);
+    write_authority(s, &up->url);
+    enum privy_status status =
+        expand(s, up->url.path[0] ? up->url.path : "/dns-query")
+            ? pv_streamed_trust(up, &s->trust, reterr)
+            : pv_error(reterr, PRIVY_EINVAL,
+                       "url: '%s': of templates only {?dns} is known, at the end", up->url_text);
+    if (status != PRIVY_OK) {
+        site_free(s);
+        return status;
+    }
+    up->shared = s;
+    up->shared_free = site_free;
+    return PRIVY_OK;
+}
+
+static bool start(struct pv_endpoint *e)
+{
+    struct doh *d = pv_endpoint_state(e);
+    const struct site *s = pv_endpoint_upstream(e)->shared;
+    d->streams = STREAMS_FIRST;
+    d->get = s->method == GET;
+    d->tls = pv_tls_context_new(pv_endpoint_loop(e), s->trust, "h2", true);
+    return d->tls != NULL;
+}
+
+static void stop(struct pv_endpoint *e)
+{
+    struct doh *d = pv_endpoint_state(e);
+    pv_tls_context_free(d->tls);
+}
+
+/* ---- answers ---- */
+
+/* The message in what came, or why it is none. */
+static bool is_message(const struct pv_h2_response *r, char *why, size_t capacity)
+{
+    char shown[4 * SHOWN + 1];
+    if (strcmp(r->type, DNS_MESSAGE) == 0 && !r->encoded && r->length >= PV_HEADER)
+        return true;
+    if (strcmp(r->type, DNS_MESSAGE) == 0) {
+        snprintf(why, capacity,
+                 r->encoded ? "bad answer: it is compressed"
+                            : "bad answer: shorter than a DNS header");
+        return false;
+    }
+    /* A captive portal, most likely. */
+    pv_escape(shown, sizeof shown, r->body ? (const char *)r->body : "",
+              r->length < SHOWN ? r->length : SHOWN);
+    pv_debug("no DNS message but %s: %s", r->type[0] ? r->type : "something", shown);
+    char type[PV_H2_TYPE_TEXT];
+    pv_escape(type, sizeof type, r->type, strlen(r->type));
+    snprintf(why, capacity, "bad answer: no DNS message but %s", type[0] ? type : "something");
+    return false;
+}
+
+static void answered(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r)
+{
+    char why[sizeof a->reason];
+    if (!is_message(r, why, sizeof why)) {
+        pv_attempt_failed(a, PV_BAD_ANSWER, why);
+        return;
+    }
+    doh_conn(c)->served = true;
+    a->age = r->age;
+    pv_attempt_answered(a, r->body, r->length);
+}
+
+/* ---- statuses [W15] ---- */
+
+/* What is wrong will be wrong for the next question too. */
+static void give_up(struct pv_conn *c, enum pv_outcome outcome, const char *why)
+{
+    pv_conn_lost(c, outcome, why);
+}
+
+static void rest(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                 const char *why)
+{
+    struct pv_endpoint *e = pv_conn_endpoint(c);
+    uint32_t s = r->retry_after < REST_MOST_S ? r->retry_after : REST_MOST_S;
+    pv_attempt_failed(a, PV_SERVER_FAILED, why);
+    pv_endpoint_rest(e, s * UINT64_C(1000000), why);
+}
+
+/* The other method, if it has not been tried: for this question again, and from now on. */
+static bool change_method(struct pv_conn *c, struct pv_attempt *a, bool to_get)
+{
+    struct doh *d = pv_endpoint_state(pv_conn_endpoint(c));
+    if (site_of(c)->method != AUTO || d->get == to_get)
+        return false;
+    d->get = to_get;
+    pv_attempt_failed(a, PV_UNPROCESSED, to_get ? "POST is refused" : "GET is refused");
+    return true;
+}
+
+static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r)
+{
+    char why[64];
+    snprintf(why, sizeof why, "HTTP status %u", r->status);
+    switch (r->status) {
+    case 401:
+    case 403:
+    case 495: /* nginx: our certificate */
+    case 496:
+        give_up(c, PV_UNTRUSTED, why);
+        return;
+    case 405:
+    case 415:
+        if (!change_method(c, a, true))
+            give_up(c, PV_SERVER_FAILED, why);
+        return;
+    case 413:
+    case 414:
+        if (!change_method(c, a, false))
+            pv_attempt_failed(a, PV_SERVER_FAILED, why);
+        return;
+    case 404:
+    case 406:
+    case 410:
+    case 421:
+        give_up(c, PV_SERVER_FAILED, why);
+        return;
+    case 429:
+    case 503:
+        rest(c, a, r, why);
+        return;
+    default:
+        if (r->status >= 300 && r->status < 400) { /* never followed [W1] */
+            snprintf(why, sizeof why, "HTTP status %u: a redirect, not followed", r->status);
+            give_up(c, PV_SERVER_FAILED, why);
+        } else {
+            pv_attempt_failed(a, PV_SERVER_FAILED, why);
+        }
+    }
+}
+
+/* ---- what the connection tells ---- */
+
+static void opened(void *arg)
+{
+    struct doh_conn *d = arg;
+    struct pv_conn_facts facts = pv_streamed_facts(d->conn, pv_h2_tls_facts(d->h2));
+    facts.idle_ms = IDLE_MS;
+    pv_conn_ready(d->conn, &facts);
+}
+
+static void response(void *arg, void *request, const struct pv_h2_response *r)
+{
+    struct doh_conn *d = arg;
+    if (r->status >= 200 && r->status < 300)
+        answered(d->conn, request, r);
+    else
+        refused(d->conn, request, r);
+}
+
+static void failed(void *arg, void *request, enum pv_h2_fault fault, const char *reason)
+{
+    struct doh_conn *d = arg;
+    struct pv_endpoint *e = pv_conn_endpoint(d->conn);
+    bool again = fault == PV_H2_UNPROCESSED;
+    pv_attempt_failed(request, again ? PV_UNPROCESSED : PV_SERVER_FAILED, reason);
+    if (fault == PV_H2_CALM)
+        pv_endpoint_rest(e, 0, reason);
+}
+
+static void alive(void *arg)
+{
+    struct doh_conn *d = arg;
+    pv_conn_progress(d->conn);
+}
+
+static void widened(void *arg)
+{
+    struct doh_conn *d = arg;
+    struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(d->conn));
+    endpoint->streams = pv_h2_streams(d->h2);
+    pv_conn_widened(d->conn);
+}
+
+/* Only one that was of use is worth another: else a server that says so at once gets many. */
+static void leaving(void *arg)
+{
+    struct doh_conn *d = arg;
+    if (d->served)
+        pv_conn_replace(d->conn);
+    else
+        pv_conn_drain(d->conn);
+}
+
+static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
+{
+    struct doh_conn *d = arg;
+    pv_conn_lost(d->conn, pv_streamed_outcome(fault), reason);
+}
+
+/* ---- what is asked of us ---- */
+
+static void open(struct pv_conn *c)
+{
+    static const struct pv_h2_events events = {opened,  response, failed, alive,
+                                               widened, leaving,  lost};
+    struct pv_endpoint *e = pv_conn_endpoint(c);
+    struct doh *endpoint = pv_endpoint_state(e);
+    struct doh_conn *d = doh_conn(c);
+    struct pv_addr addresses[PV_ADDRESSES_MAX];
+    struct pv_stream_options options = {
+        .addresses = addresses,
+        .address_count = pv_endpoint_addresses(e, addresses),
+        .tls = endpoint->tls,
+    };
+    d->conn = c;
+    d->h2 = pv_h2_open(pv_endpoint_loop(e), &options, endpoint->streams, &events, d);
+    if (!d->h2) /* open() may not fail at once */
+        pv_conn_wake_at(c, pv_now(pv_endpoint_loop(e)));
+}
+
+static void wake_conn(struct pv_conn *c)
+{
+    pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
+}
+
+static unsigned room(const struct pv_conn *c)
+{
+    const struct doh_conn *d = doh_conn(c);
+    return d->h2 ? pv_h2_room(d->h2) : 0;
+}
+
+static bool send_message(struct pv_conn *c, struct pv_attempt *a, const uint8_t *message,
+                         size_t length)
+{
+    const struct site *s = site_of(c);
+    const struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(c));
+    struct doh_conn *d = doh_conn(c);
+    char path[sizeof s->get_prefix + GET_MOST * 4 / 3 + 4];
+    struct pv_h2_request request = {.scheme = "https",
+                                    .authority = s->authority,
+                                    .path = s->path,
+                                    .type = DNS_MESSAGE,
+                                    .body = message,
+                                    .length = length};
+    if (endpoint->get && length <= GET_MOST) {
+        size_t n = (size_t)snprintf(path, sizeof path, "%s", s->get_prefix);
+        sodium_bin2base64(path + n, sizeof path - n, message, length,
+                          sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+        request.path = path;
+        request.body = NULL;
+    }
+    return pv_h2_send(d->h2, &request, a, &a->id);
+}
+
+/* The id is 0, so that equal questions are equal requests [RFC 8484 §4.1]. */
+static bool send_attempt(struct pv_conn *c, struct pv_attempt *a)
+{
+    size_t most = pv_attempt_dressed_max(a);
+    uint8_t usual[PV_DRESSED_MAX], *large = most > sizeof usual ? malloc(most) : NULL;
+    uint8_t *message = large ? large : usual;
+    size_t capacity = large ? most : sizeof usual;
+    size_t length = pv_attempt_dress(a, 0, false, message, capacity);
+    bool good = length > 0 && send_message(c, a, message, length);
+    free(large);
+    return good;
+}
+
+static void drop(struct pv_conn *c, struct pv_attempt *a)
+{
+    pv_h2_drop(doh_conn(c)->h2, a->id);
+}
+
+static void ping(struct pv_conn *c)
+{
+    pv_h2_ping(doh_conn(c)->h2);
+}
+
+static void close_conn(struct pv_conn *c)
+{
+    struct doh_conn *d = doh_conn(c);
+    pv_h2_close(d->h2);
+    d->h2 = NULL;
+}
+
+const struct pv_proto pv_proto_doh[] = {
+    {
+        .name = "doh",
+        .scheme = "https",
+        .port = 443,
+        .edns_size = 4096,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_HTTP,
+        .endpoint_size = sizeof(struct doh),
+        .conn_size = sizeof(struct doh_conn),
+        .check = check,
+        .start = start,
+        .stop = stop,
+        .open = open,
+        .room = room,
+        .send = send_attempt,
+        .drop = drop,
+        .ping = ping,
+        .wake_conn = wake_conn,
+        .close = close_conn,
+    },
+    {.name = NULL},
+};
