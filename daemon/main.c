@@ -388,10 +388,11 @@ static int give_up(int code)
 
 static int test_or_print(struct faults *faults)
 {
+    int code = faults->no_memory ? EXIT_CANNOT_START : EXIT_CONFIG;
     faults_print(faults, stderr);
     faults_done(faults);
     if (!D.config)
-        return EXIT_CONFIG;
+        return code;
     if (D.options.print)
         config_print(D.config, stdout);
     else if (D.options.test)

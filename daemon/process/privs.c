@@ -24,6 +24,12 @@
 #    define UNDER_SANITIZER 0
 #endif
 
+/* Any other error means that there is no such user [getpwnam(3)]. */
+static bool is_trouble(int error)
+{
+    return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EINTR;
+}
+
 int privs_find(struct privs *p, const char *user, char *why, size_t capacity)
 {
     *p = (struct privs){.user = user};
@@ -31,9 +37,12 @@ int privs_find(struct privs *p, const char *user, char *why, size_t capacity)
         return 0;
     errno = 0;
     struct passwd *pw = getpwnam(user);
+    if (!pw && is_trouble(errno)) {
+        snprintf(why, capacity, "user '%s': %s", user, strerror(errno));
+        return EXIT_CANNOT_START;
+    }
     if (!pw) {
-        snprintf(why, capacity, "user '%s': %s", user,
-                 errno ? strerror(errno) : "no such user (set `user`, or create it)");
+        snprintf(why, capacity, "user '%s': no such user (set `user`, or create it)", user);
         return EXIT_NO_PERMISSION;
     }
     p->uid = pw->pw_uid;
