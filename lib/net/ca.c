@@ -66,23 +66,45 @@ static int no_passphrase(char *buffer, int size, int writing, void *arg)
     return -1; /* never ask on a terminal */
 }
 
-/* How many certificates were read; -1: one of them is broken. */
+static bool ran_out_of_memory(void)
+{
+    bool out = false;
+    for (unsigned long error; (error = ERR_get_error());)
+        out |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
+    return out;
+}
+
+/* Where there was no memory for its key OpenSSL reads a certificate without. It would be trusted,
+ * and verify nothing. One whose key OpenSSL does not know has none the second time either. */
+static bool lost_its_key(X509 *certificate)
+{
+    if (X509_get0_pubkey(certificate))
+        return false;
+    X509 *again = X509_dup(certificate);
+    bool lost = !again || X509_get0_pubkey(again);
+    X509_free(again);
+    ERR_clear_error();
+    return lost;
+}
+
+enum { BROKEN = -1, NO_MEMORY = -2 };
+
+/* How many certificates were read, or one of these. */
 static int read_certificates(X509_STORE *store, FILE *file)
 {
     int count = 0;
     X509 *certificate;
     ERR_clear_error();
     while ((certificate = PEM_read_X509(file, NULL, no_passphrase, NULL))) {
-        int added = X509_STORE_add_cert(store, certificate);
+        bool added = X509_STORE_add_cert(store, certificate), lost = lost_its_key(certificate);
         X509_free(certificate);
-        if (!added)
-            return -1;
+        if (!added || lost)
+            return NO_MEMORY;
         count++;
     }
     unsigned long error = ERR_peek_last_error();
     bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-    ERR_clear_error();
-    return at_end ? count : -1;
+    return ran_out_of_memory() ? NO_MEMORY : at_end ? count : BROKEN;
 }
 
 static enum privy_status load_file(const char *path, FILE *file, const struct stat *st,
@@ -97,8 +119,10 @@ static enum privy_status load_file(const char *path, FILE *file, const struct st
         return PRIVY_OK;
     }
     set_free(set);
+    if (count == NO_MEMORY)
+        return pv_error(reterr, PRIVY_ENOMEM, "ca_file: no memory");
     return pv_error(reterr, PRIVY_EFILE, "ca_file: %s: %s", path,
-                    count < 0 ? "holds a broken certificate" : "holds no certificate (PEM)");
+                    count == BROKEN ? "holds a broken certificate" : "holds no certificate (PEM)");
 }
 
 static enum privy_status get_file(const char *path, struct pv_ca_set **ret,
