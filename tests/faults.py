@@ -27,7 +27,7 @@ class Fault:
         if len(fields) != 4 or not all(fields):
             raise ValueError("not 'ID | priority | what happens | tests'")
         self.id, self.priority, self.what, self.where = fields
-        if not re.fullmatch(ID, self.id):
+        if not re.fullmatch(ID, self.id) or int(self.id[1:].rstrip("a")) > LAST[self.id[0]]:
             raise ValueError(f"{self.id} is no id")
         if self.priority not in PRIORITIES:
             raise ValueError(f"{self.id}: {self.priority} is none of {', '.join(PRIORITIES)}")
