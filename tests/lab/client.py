@@ -19,6 +19,7 @@ Steps, one a line, in order; each holds for all connections of the client:
     closed within TIME          by the daemon
     stuck within TIME           it takes no more of what we send
     connect | urgent | half-close | reset | close | stop reading | read on | wait TIME
+    stay                        the connections outlive the client
 
 EXPECTED is a list of words on the reply (queries.py), `nothing`, or `closed`, and `within TIME`.
 """
@@ -63,6 +64,7 @@ class Client:
         self.steps = [self.step(line) for line in steps]
         self.number = 0
         self.links = []
+        self.staying = False
 
     def step(self, line):
         for pattern, method in STEPS:
@@ -85,8 +87,8 @@ class Client:
                 except (Unexpected, OSError) as error:
                     raise Unexpected(f"client {self.name}: {line}: {error}") from error
         finally:
-            for link in self.links:
-                link.close()
+            if not self.staying:
+                self.close()
 
     @property
     def latency(self):
@@ -142,6 +144,9 @@ class Client:
         if expected == ["closed"]:
             self.closed(patience)
             return
+
+        if not all(link.asked.count or link.asked.replies or link.out for link in self.links):
+            raise ValueError("replies to what? Nothing was asked")
 
         def done(link):
             if count is not None:
@@ -204,7 +209,8 @@ class Client:
         if before != [len(link.asked.replies) for link in self.links]:
             raise Unexpected("a reply: " + self.links[0].asked.replies[-1][1].hex())
         for link in self.links:
-            link.asked = Asked()
+            if not link.tcp:  # over TCP they may still come
+                link.asked = Asked()
 
     def still_open(self, period):
         period = seconds(period) if isinstance(period, str) else period
@@ -261,6 +267,10 @@ class Client:
         for link in self.links:
             link.reading = True
 
+    def stay(self):
+        """The connections stay until the scenario ends."""
+        self.staying = True
+
     def wait(self, period):
         time.sleep(seconds(period))
 
@@ -285,6 +295,6 @@ STEPS = [(re.compile(pattern), method) for pattern, method in (
     (r"closed within (?P<period>\S+)", Client.closed),
     (r"stuck within (?P<period>\S+)", Client.stuck),
     (r"wait (?P<period>\S+)", Client.wait),
-    (r"connect", Client.connect), (r"urgent", Client.urgent),
+    (r"stay", Client.stay), (r"connect", Client.connect), (r"urgent", Client.urgent),
     (r"half-close", Client.half_close), (r"reset", Client.reset), (r"close", Client.close),
     (r"stop reading", Client.stop_reading), (r"read on", Client.read_on))]
