@@ -184,6 +184,11 @@ uint32_t pv_entry_left(const struct pv_entry *e, uint64_t now)
     return pv_entry_fresh(e, now) ? e->ttl - (uint32_t)entry_age(e, now) : 0;
 }
 
+uint32_t pv_entry_grace(const struct pv_entry *e, uint32_t stale)
+{
+    return e->failure || e->key_flags & PV_KEY_CD ? 0 : stale;
+}
+
 size_t pv_entry_write(const struct pv_entry *e, uint64_t now, uint8_t *out, size_t capacity)
 {
     const uint16_t *offsets = (const uint16_t *)(const void *)e->data;

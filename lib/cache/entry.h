@@ -62,6 +62,9 @@ const uint8_t *pv_entry_message(const struct pv_entry *);
 bool pv_entry_fresh(const struct pv_entry *, uint64_t now);
 /* Seconds of life left; 0 when expired. */
 uint32_t pv_entry_left(const struct pv_entry *, uint64_t now);
+/* Seconds for which it may be given after its time, of these: none where it is a failure, or where
+ * the asker wanted the data unchecked (CD): what is wrong with that ends with its TTL. */
+uint32_t pv_entry_grace(const struct pv_entry *, uint32_t stale);
 /* Write the message as it is now: id 0, TTLs less the age (stale: 30 [C14], AD cleared). Returns
  * its length, 0 when capacity is too small. */
 size_t pv_entry_write(const struct pv_entry *, uint64_t now, uint8_t *out, size_t capacity);

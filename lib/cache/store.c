@@ -289,7 +289,7 @@ static bool may_replace(const struct privy_cache *c, const struct pv_entry *old,
                         const struct pv_entry *e)
 {
     return !e->failure || old->failure ||
-           e->stored >= old->stored + old->ttl + c->options.stale / 1000;
+           e->stored >= old->stored + old->ttl + pv_entry_grace(old, c->options.stale / 1000);
 }
 
 void pv_cache_put(struct privy_cache *c, struct pv_entry *e)

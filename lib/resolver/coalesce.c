@@ -306,7 +306,7 @@ static void refresh(struct privy_resolver *r, struct pv_entry *e, const struct p
     if (!refresh_due(r, e) || pv_map_find(&r->flying, key->hash, has_key, key) ||
         atomic_exchange(&e->refreshing, true))
         return;
-    struct pv_entry *stale = pv_cache_options(r->cache)->stale ? pv_entry_ref(e) : NULL;
+    struct pv_entry *stale = pv_keep_grace(e, r) ? pv_entry_ref(e) : NULL;
     struct pv_query *q = pv_query_new(r, key, &what, protocol, &r->options.query, stale);
     if (!q) {
         atomic_store(&e->refreshing, false);

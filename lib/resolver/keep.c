@@ -126,7 +126,12 @@ bool pv_keep_failure_holds(const struct pv_entry *e, const struct privy_resolver
     return e->stored > atomic_load(&r->set->recovered);
 }
 
+uint32_t pv_keep_grace(const struct pv_entry *e, const struct privy_resolver *r)
+{
+    return pv_entry_grace(e, pv_cache_options(r->cache)->stale / 1000);
+}
+
 bool pv_keep_is_stale(const struct pv_entry *e, const struct privy_resolver *r, uint64_t now)
 {
-    return !e->failure && now < e->stored + e->ttl + pv_cache_options(r->cache)->stale / 1000;
+    return now < e->stored + e->ttl + pv_keep_grace(e, r);
 }

@@ -14,6 +14,8 @@ void pv_keep_failure(struct pv_query *);
 bool pv_keep_is_held(const struct pv_entry *, const struct privy_resolver *, uint64_t age_now);
 /* May this failure still be given? Not after the pool has recovered. */
 bool pv_keep_failure_holds(const struct pv_entry *, const struct privy_resolver *);
+/* Seconds for which an entry may be given after its time. */
+uint32_t pv_keep_grace(const struct pv_entry *, const struct privy_resolver *);
 /* May this expired entry still be given [C13]? */
 bool pv_keep_is_stale(const struct pv_entry *, const struct privy_resolver *, uint64_t age_now);
 

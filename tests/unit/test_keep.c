@@ -1,6 +1,7 @@
 /* What of answers and failures is kept, and what is given from it [C1 to C15, X2]. */
 #include "unit.h"
 
+#include "base/map.h"
 #include "sim.h"
 
 static struct sim_server *a, *b;
@@ -76,7 +77,7 @@ static void ages_in_sleep(void **state)
 }
 
 /* Used by all who wait for it, not kept [C5]. */
-static void ttl_0(void **state)
+static void R5_ttl_0(void **state)
 {
     (void)state;
     struct sim_asker q[2] = {0};
@@ -94,7 +95,7 @@ static void ttl_0(void **state)
     assert_int_equal(stats().entries, 0);
 }
 
-static void what_is_never_kept(void **state)
+static void R5_what_is_never_kept(void **state)
 {
     (void)state;
     static const struct {
@@ -121,7 +122,7 @@ static void what_is_never_kept(void **state)
     }
 }
 
-static void denied(void **state)
+static void R5_denied(void **state)
 {
     (void)state;
     a->answer.deed = SIM_DENIES;
@@ -194,9 +195,108 @@ static void ad_only_from_the_trusted(void **state)
     }
 }
 
+/* ---- whoever reads what is kept leaves it as it is ---- */
+
+static uint64_t sum_of(struct pv_entry *e)
+{
+    uint64_t sums[2] = {
+        pv_hash(e->data, e->ttl_count * sizeof(uint16_t) + e->length),
+        pv_hash(&e->stored, offsetof(struct pv_entry, data) - offsetof(struct pv_entry, stored))};
+    return pv_hash(sums, sizeof sums);
+}
+
+static struct pv_entry *kept(const char *name)
+{
+    struct pv_question q = {.type = PV_T_A, .rrclass = PV_C_IN};
+    struct pv_key key;
+    size_t length;
+    assert_true(pv_name_from_text(name, strlen(name), q.name, &length));
+    q.name_length = (uint8_t)length;
+    pv_key_make(&key, &q, 0, pv_pool_hash(sim.set, NULL));
+    struct pv_entry *e = pv_cache_get(sim.cache, &key);
+    assert_non_null(e);
+    return e;
+}
+
+static void ask_in_all_ways(const char *const names[], size_t count)
+{
+    static const uint16_t flags[] = {PV_RD, 0, PV_RD | PV_AD};
+    uint8_t wire[512], reply[512];
+    for (size_t i = 0; i < count * 3; i++) {
+        struct sim_asker q = {0};
+        struct privy_facts facts;
+        size_t written = 0;
+        size_t length =
+            sim_query(wire, (uint16_t)(i + 7), names[i / 3], PV_T_A, flags[i % 3], false);
+        sim_exchange(&q, wire, length, NULL);
+        sim_run(2 * S);
+        assert_int_equal(q.calls, 1);
+        if (privy_try(sim.resolver, wire, length, reply, sizeof reply, &written, &facts) ==
+            PRIVY_OK)
+            memset(reply, 0xff, sizeof reply);
+    }
+}
+
+static void R12_nothing_of_it_changes(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"www.example", "WWW.example", "wWw.ExAmPlE"};
+    a->answer.ad = true;
+    sim.pool.pool_options.trust_ad = true;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    struct pv_entry *e = kept("www.example");
+    uint64_t sum = sum_of(e);
+    ask_in_all_ways(names, 3); /* fresh */
+    assert_true(sum == sum_of(e));
+    a->answer.deed = SIM_SILENT;
+    sim_run(310 * S);
+    ask_in_all_ways(names, 3); /* stale */
+    assert_true(stats().stale > 0);
+    assert_true(sum == sum_of(e));
+    pv_entry_unref(e);
+}
+
+static void spoil(void *arg, enum privy_status status, const struct privy_answer *answer,
+                  const struct privy_error *error)
+{
+    size_t length;
+    (void)error;
+    assert_int_equal(status, PRIVY_OK);
+    const void *wire = privy_answer_wire(answer, &length);
+    memset((void *)(uintptr_t)wire, 0xff, length);
+    ++*(unsigned *)arg;
+}
+
+/* Two who asked at once, then one from the cache: the others spoil their copies. */
+static void R12_each_asker_has_a_copy(void **state)
+{
+    (void)state;
+    unsigned spoilt = 0;
+    struct sim_asker q = {0};
+    sim_start(a, NULL);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(
+            privy_query(sim.resolver, "www.example", PV_T_A, NULL, NULL, spoil, &spoilt, NULL),
+            PRIVY_OK);
+    sim_ask(&q, "www.example");
+    sim_run(1 * S);
+    assert_answered(q, "a");
+    assert_int_equal(q.ttl, 300);
+    assert_int_equal(
+        privy_query(sim.resolver, "www.example", PV_T_A, NULL, NULL, spoil, &spoilt, NULL),
+        PRIVY_OK);
+    sim_run(1 * S);
+    assert_int_equal(spoilt, 3);
+    q = sim_answer_to("www.example");
+    assert_true(q.facts.cached);
+    assert_int_equal(q.rcode, 0);
+    assert_int_equal(pv_get32(q.wire + q.length - 4), 0xC0000201);
+}
+
 /* ---- failures [C10] ---- */
 
-static void outage_is_kept_for_a_second(void **state)
+static void R5_outage_is_kept_for_a_second(void **state)
 {
     (void)state;
     a->opening = SIM_REFUSES;
@@ -212,7 +312,7 @@ static void outage_is_kept_for_a_second(void **state)
     }
 }
 
-static void servfail_is_kept_and_doubles(void **state)
+static void R5_servfail_is_kept_and_doubles(void **state)
 {
     (void)state;
     static const unsigned seconds[] = {5, 10, 20, 40, 60, 60};
@@ -240,7 +340,7 @@ static void servfail_is_kept_and_doubles(void **state)
 }
 
 /* Where nothing stale may be given, an old answer does not keep a failure out. */
-static void failures_without_stale(void **state)
+static void R5_failures_without_stale(void **state)
 {
     (void)state;
     sim.cache_options.stale = 0;
@@ -260,7 +360,7 @@ static void failures_without_stale(void **state)
 
 /* ---- stale [C13, C14] ---- */
 
-static void stale_after_1800_ms(void **state)
+static void R10_stale_after_1800_ms(void **state)
 {
     (void)state;
     a->answer.ad = true;
@@ -288,7 +388,7 @@ static void stale_after_1800_ms(void **state)
     assert_int_equal(stats().stale, 1);
 }
 
-static void fresh_before_that(void **state)
+static void R10_fresh_before_that(void **state)
 {
     (void)state;
     sim_start(a, NULL);
@@ -300,12 +400,12 @@ static void fresh_before_that(void **state)
     assert_false(q.facts.stale);
 }
 
-static void stale_at_once_when_all_are_down(void **state)
+static void R10_stale_at_once_when_all_are_down(void **state)
 {
     (void)state;
     sim_start(a, NULL);
     sim_answer_to("www.example");
-    sim_answer_to("denied.example");
+    sim_answer_to("R5_denied.example");
     a->opening = SIM_REFUSES;
     sim_close_all(a);
     sim_answer_to("down.example");
@@ -320,7 +420,7 @@ static void stale_at_once_when_all_are_down(void **state)
 }
 
 /* Held for 30 s: given at once, and not asked for. */
-static void stale_is_held(void **state)
+static void R10_stale_is_held(void **state)
 {
     (void)state;
     sim_start(a, NULL);
@@ -342,7 +442,7 @@ static void stale_is_held(void **state)
     assert_true(sim_asked(a, "www.example.") > before);
 }
 
-static void hold_ends_with_the_outage(void **state)
+static void R10_hold_ends_with_the_outage(void **state)
 {
     (void)state;
     sim_start(a, NULL);
@@ -358,7 +458,7 @@ static void hold_ends_with_the_outage(void **state)
 }
 
 /* SERVFAIL is a failed refresh [RFC 8767 §4]. */
-static void stale_rather_than_servfail(void **state)
+static void R10_stale_rather_than_servfail(void **state)
 {
     (void)state;
     sim_start(a, b, NULL);
@@ -380,7 +480,7 @@ static void stale_rather_than_servfail(void **state)
     assert_true(sim_answer_to("www.example").facts.cached);
 }
 
-static void stale_denial(void **state)
+static void R10_stale_denial(void **state)
 {
     (void)state;
     a->answer.deed = SIM_DENIES;
@@ -393,7 +493,7 @@ static void stale_denial(void **state)
     assert_true(q.facts.stale);
 }
 
-static void too_old_to_be_stale(void **state)
+static void R10_too_old_to_be_stale(void **state)
 {
     (void)state;
     sim_start(a, NULL);
@@ -401,6 +501,28 @@ static void too_old_to_be_stale(void **state)
     sim_run(86400 * S + 301 * S);
     a->opening = SIM_REFUSES;
     assert_failed(sim_answer_to("www.example"), PRIVY_EUNREACHABLE);
+}
+
+/* What the asker wanted unchecked may be false: it ends with its TTL. */
+static void R10_never_stale_where_cd_is_set(void **state)
+{
+    (void)state;
+    uint8_t wire[512];
+    struct sim_asker q[3] = {0};
+    sim_start(a, NULL);
+    size_t length = sim_query(wire, 1, "www.example", PV_T_A, PV_RD | PV_CD, false);
+    sim_exchange(&q[0], wire, length, NULL);
+    sim_run(301 * S);
+    assert_answered(q[0], "a");
+    a->opening = SIM_REFUSES;
+    sim_close_all(a);
+    for (unsigned i = 1; i < 3; i++) {
+        sim_exchange(&q[i], wire, length, NULL);
+        sim_run(i == 1 ? 4600 * MS : 1 * MS);
+        assert_true(q[i].status != PRIVY_OK || q[i].rcode == PV_SERVFAIL);
+        assert_false(q[i].facts.stale);
+    }
+    assert_true(q[2].facts.failure); /* kept, as for any other question */
 }
 
 /* Who joins a refresh that goes on for nobody waits for his own deadline, not for its end. */
@@ -563,22 +685,25 @@ int main(void)
         T(ages_and_expires),
         T(age_on_arrival),
         T(ages_in_sleep),
-        T(ttl_0),
-        T(what_is_never_kept),
-        T(denied),
+        T(R5_ttl_0),
+        T(R5_what_is_never_kept),
+        T(R5_denied),
         T(no_cache),
         T(ad_only_from_the_trusted),
-        T(outage_is_kept_for_a_second),
-        T(servfail_is_kept_and_doubles),
-        T(failures_without_stale),
-        T(stale_after_1800_ms),
-        T(fresh_before_that),
-        T(stale_at_once_when_all_are_down),
-        T(stale_is_held),
-        T(hold_ends_with_the_outage),
-        T(stale_rather_than_servfail),
-        T(stale_denial),
-        T(too_old_to_be_stale),
+        T(R12_nothing_of_it_changes),
+        T(R12_each_asker_has_a_copy),
+        T(R5_outage_is_kept_for_a_second),
+        T(R5_servfail_is_kept_and_doubles),
+        T(R5_failures_without_stale),
+        T(R10_stale_after_1800_ms),
+        T(R10_fresh_before_that),
+        T(R10_stale_at_once_when_all_are_down),
+        T(R10_stale_is_held),
+        T(R10_hold_ends_with_the_outage),
+        T(R10_stale_rather_than_servfail),
+        T(R10_stale_denial),
+        T(R10_too_old_to_be_stale),
+        T(R10_never_stale_where_cd_is_set),
         T(joining_a_refresh),
         T(now_or_never),
         T(prefetched_once),
