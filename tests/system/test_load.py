@@ -5,7 +5,7 @@ import struct
 
 import dns.message
 
-from harness import Load, SystemTest, run, wait_until
+from harness import Load, SystemTest, run
 from servers import Dnsdist, Unbound, distinct_address
 
 COUNT = 10000
@@ -70,24 +70,6 @@ class DistinctNames(SystemTest):
                 reply = s.recv(4096)
                 self.assertEqual(struct.unpack("!H", reply[:2])[0], i)
                 self.assertEqual(socket.inet_ntoa(reply[-4:]), distinct_address(i))
-
-
-class Coalescing(SystemTest):
-    def test_equal_questions_in_flight_are_one_upstream_query(self):
-        upstream = self.unbound()
-        daemon = self.daemon(upstream)
-        upstream.freeze()
-        query = dns.message.make_query("together.wild.example", "A")
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.settimeout(5)
-            for number in range(50):
-                query.id = number
-                s.sendto(query.to_wire(), ("127.0.0.1", 53))
-            upstream.thaw()
-            ids = {int.from_bytes(s.recv(4096)[:2], "big") for _ in range(50)}
-        self.assertEqual(ids, set(range(50)))
-        asked = int(wait_until(lambda: upstream.statistics()["total.num.queries"]))
-        self.assertLess(asked, 10)
 
 
 class SteadyLoad(SystemTest):

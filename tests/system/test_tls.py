@@ -1,63 +1,9 @@
-"""Who is at the other end: certificates, pins, resumption."""
+"""Who is at the other end of real servers: certificates, pins, resumption."""
 import dns.rcode
 
-from harness import NAME, Daemon, SystemTest, connections, ede, http_get, wait_until
-from peer import Peer, honest
-from servers import CA, Dnsdist, Unbound
-
-
-class WrongCertificates(SystemTest):
-    """Each is refused before a query is sent, says so once in the log and to the client."""
-
-    def refused(self, certificate, reason, url_name=NAME, **entry):
-        peer = self.begin(Peer("127.0.0.2", certificate, honest))
-        entry = {"name": "badserver", **self.upstream("127.0.0.2", url_name), **entry}
-        daemon = self.daemon(entry, query={"deadline": "1s"})
-        for i in range(3):
-            reply = daemon.ask(f"s{i}.example", use_edns=0)
-            self.assertEqual(dns.rcode.to_text(reply.rcode()), "SERVFAIL")
-            self.assertEqual(reply.answer, [])
-            if i == 0:
-                errors = ede(reply)
-                self.assertEqual([code for code, _ in errors], [23], reply)
-                self.assertIn("badserver", errors[0][1])
-        self.assertEqual(peer.queries, [])
-        said = daemon.log_lines(r"badserver.*(?i:" + reason + ")")
-        changes = [line for line in said if "debug" not in line.lower()]
-        self.assertGreaterEqual(len(said), 1, daemon.log())
-        return daemon, changes
-
-    def test_wrong_name(self):
-        self.refused(self.ca.issue("wrong", ["other.example"]), "name|match")
-
-    def test_wrong_address(self):
-        self.refused(self.ca.issue("wrongip", ["127.0.0.77"]), "address|name|match", url_name="")
-
-    def test_expired(self):
-        self.refused(self.ca.expired("old", [NAME]), "expired")
-
-    def test_self_signed(self):
-        self.refused(self.ca.self_signed("self", [NAME]), "self.?signed")
-
-    def test_unknown_ca(self):
-        other = CA(self.path("other-ca"), "another-ca")
-        self.refused(other.issue("stranger", [NAME]), "issuer|unknown|verif|CA")
-
-    def test_wrong_pin(self):
-        other = self.ca.issue("other", [NAME])
-        self.refused(self.certificate, "pin", pins=[f"sha256/{other.pin()}"])
-
-    def test_only_the_common_name_matches(self):
-        self.refused(self.ca.issue(NAME, ["other.example"]), "name|match")
-
-    def test_said_once_per_change(self):
-        peer = self.begin(Peer("127.0.0.2", self.ca.expired("old2", [NAME]), honest))
-        daemon = self.daemon({**self.upstream(peer), "name": "badserver"}, level="notice",
-                             query={"deadline": "1s"})
-        for i in range(3):
-            daemon.ask(f"o{i}.example")
-        wait_until(lambda: peer.accepted > 1)
-        self.assertEqual(len(daemon.log_lines("badserver.*expired")), 1, daemon.log())
+from harness import NAME, Daemon, SystemTest, connections, http_get, wait_until
+from peer import Peer
+from servers import Dnsdist, Unbound
 
 
 class GoodCertificates(SystemTest):

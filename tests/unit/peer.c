@@ -113,6 +113,8 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
     struct peer *p = arg;
     const unsigned char *psk;
     size_t length;
+    p->hellos++;
+    p->early += SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_early_data, &psk, &length) == 1;
     if (!SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_psk, &psk, &length) || length < 4)
         return SSL_CLIENT_HELLO_SUCCESS;
     size_t id_length = (size_t)psk[2] << 8 | psk[3];
@@ -133,6 +135,8 @@ static int on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_lengt
     const struct peer *p = arg;
     if (!p->options.alpn)
         return SSL_TLSEXT_ERR_NOACK;
+    if (!*p->options.alpn)
+        return SSL_TLSEXT_ERR_ALERT_FATAL;
     *out = (const unsigned char *)p->options.alpn;
     *out_length = (unsigned char)strlen(p->options.alpn);
     return SSL_TLSEXT_ERR_OK;
@@ -176,6 +180,10 @@ static void make_context(struct peer *p)
     SSL_CTX_set_tlsext_servername_callback(p->ctx, on_sni);
     SSL_CTX_set_tlsext_servername_arg(p->ctx, p);
     SSL_CTX_set_msg_callback(p->ctx, on_message);
+    if (o->early_data) {
+        SSL_CTX_set_options(p->ctx, SSL_OP_NO_ANTI_REPLAY); /* tickets that stand alone */
+        MUST(SSL_CTX_set_max_early_data(p->ctx, 16384));
+    }
     if (o->wants_client_cert)
         SSL_CTX_set_verify(p->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 }

@@ -39,8 +39,9 @@ struct peer_options {
     const struct cert *cert;  /* NULL: no TLS */
     const struct cert *chain; /* an issuer to send along, or NULL */
     int version;              /* TLS1_2_VERSION, TLS1_3_VERSION; 0: any */
-    const char *alpn;         /* choose this, whatever is offered; NULL: none */
+    const char *alpn;         /* choose this, whatever is offered; "": refuse; NULL: none */
     bool wants_client_cert;
+    bool early_data;   /* its tickets permit it */
     peer_serve *serve; /* NULL: echo */
 };
 
@@ -51,8 +52,9 @@ struct peer {
     SSL_CTX *ctx;
     pthread_t thread, threads[PEER_CONNECTIONS];
     atomic_uint accepted, handshakes, resumed, failed, ended;
-    atomic_uint data_records; /* TLS 1.3 records with application data received */
-    atomic_bool unclean;      /* some connection ended without the client's close_notify */
+    atomic_uint data_records;  /* TLS 1.3 records with application data received */
+    atomic_bool unclean;       /* some connection ended without the client's close_notify */
+    atomic_uint hellos, early; /* ClientHellos; those that announce early data */
     /* Tickets offered by clients: none may come twice. */
     pthread_mutex_t lock;
     uint64_t tickets[PEER_TICKETS];

@@ -124,7 +124,7 @@ static void ttl_is_cut_to_the_cap(void **state)
     ttl_of(0, 86400, 0, 0);
 }
 
-static void r5_every_part_of_the_key_counts(void **state)
+static void R5_every_part_of_the_key_counts(void **state)
 {
     (void)state;
     struct pv_question q = {.name = "\1a", .name_length = 3, .type = 1, .rrclass = 1};
@@ -201,7 +201,7 @@ static void counts(void **state)
 
 /* What is counted is what the process grows by. (malloc itself keeps a little for
  * each size of its own; under sanitizers mallinfo2 tells nothing.) */
-static void r1_bounded_in_octets(void **state)
+static void R1_bounded_in_octets(void **state)
 {
     (void)state;
     static const uint32_t sizes[] = {64 * KIB, 256 * KIB, MIB, 8 * MIB};
@@ -263,7 +263,7 @@ static void large_answers(void **state)
 }
 
 /* Random names, each asked once, a hundred for each question that matters. */
-static void r1_a_flood_does_not_flush_the_hot_set(void **state)
+static void R1_a_flood_does_not_flush_the_hot_set(void **state)
 {
     (void)state;
     enum { HOT = 1000, ROUNDS = 20, FLOOD = 20 };
@@ -287,7 +287,7 @@ static void r1_a_flood_does_not_flush_the_hot_set(void **state)
 }
 
 /* And a hot set that comes while the flood is on gets in, too. */
-static void r1_a_flood_does_not_keep_the_hot_set_out(void **state)
+static void R1_a_flood_does_not_keep_the_hot_set_out(void **state)
 {
     (void)state;
     struct privy_cache *c = cached_new(MIB);
@@ -421,7 +421,7 @@ static void insert_colliding(struct pv_map *map, struct pv_map_node *nodes,
 }
 
 /* Names that collide under the hashes others have used find no long chain here. */
-static void r2_colliding_names(void **state)
+static void R2_colliding_names(void **state)
 {
     (void)state;
     static struct pv_map_node nodes[2][COLLIDING];
@@ -434,7 +434,7 @@ static void r2_colliding_names(void **state)
     pv_map_done(&map);
 }
 
-static void r2_a_million_names(void **state)
+static void R2_a_million_names(void **state)
 {
     (void)state;
     enum { NAMES = 1000000 };
@@ -558,7 +558,7 @@ static void *hammer(void *cache)
     return (void *)harmed;
 }
 
-static void r11_many_threads(void **state)
+static void R11_many_threads(void **state)
 {
     (void)state;
     struct privy_cache *c = cached_new(64 * KIB);
@@ -581,21 +581,21 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ttl_to_the_second),
         cmocka_unit_test(ttl_is_cut_to_the_cap),
-        cmocka_unit_test(r5_every_part_of_the_key_counts),
+        cmocka_unit_test(R5_every_part_of_the_key_counts),
         cmocka_unit_test(keeps_replaces_flushes),
         cmocka_unit_test(counts),
-        cmocka_unit_test(r1_bounded_in_octets),
+        cmocka_unit_test(R1_bounded_in_octets),
         cmocka_unit_test(bytes_are_the_sum_of_the_entries),
         cmocka_unit_test(large_answers),
-        cmocka_unit_test(r1_a_flood_does_not_flush_the_hot_set),
-        cmocka_unit_test(r1_a_flood_does_not_keep_the_hot_set_out),
+        cmocka_unit_test(R1_a_flood_does_not_flush_the_hot_set),
+        cmocka_unit_test(R1_a_flood_does_not_keep_the_hot_set_out),
         cmocka_unit_test(expired_ones_go_first),
-        cmocka_unit_test(r2_colliding_names),
-        cmocka_unit_test(r2_a_million_names),
+        cmocka_unit_test(R2_colliding_names),
+        cmocka_unit_test(R2_a_million_names),
         cmocka_unit_test(an_error_without_its_question),
         cmocka_unit_test(a_failure_is_a_servfail),
         cmocka_unit_test(failures_and_answers),
-        cmocka_unit_test(r11_many_threads),
+        cmocka_unit_test(R11_many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

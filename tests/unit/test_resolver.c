@@ -58,8 +58,7 @@ static void is_told_from_the_cache_later_too(void **state)
     assert_int_equal(a->questions, 1);
 }
 
-/* [R3] */
-static void equal_questions_share_one_attempt(void **state)
+static void R3_equal_questions_share_one_attempt(void **state)
 {
     (void)state;
     static struct sim_asker q[MANY];
@@ -84,7 +83,7 @@ static void equal_questions_share_one_attempt(void **state)
     }
 }
 
-static void unequal_questions_do_not(void **state)
+static void R3_unequal_questions_do_not(void **state)
 {
     (void)state;
     struct sim_asker q[5] = {0};
@@ -101,8 +100,8 @@ static void unequal_questions_do_not(void **state)
         assert_int_equal(q[i].id, i + 1);
 }
 
-/* [R4] The second one comes late, and waits as long as the first did. */
-static void each_asker_has_its_own_deadline(void **state)
+/* The second one comes late, and waits as long as the first did. */
+static void R4_each_asker_has_its_own_deadline(void **state)
 {
     (void)state;
     struct sim_asker first = {0}, second = {0}, third = {0};
@@ -125,7 +124,7 @@ static void each_asker_has_its_own_deadline(void **state)
     assert_took(third, 1000 * MS, 1002 * MS);
 }
 
-static void followers_outlive_the_leader(void **state)
+static void R4_followers_outlive_the_leader(void **state)
 {
     (void)state;
     struct sim_asker first = {0}, second = {0};
@@ -414,10 +413,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ONE(is_told_once_and_later),
         ONE(is_told_from_the_cache_later_too),
-        ONE(equal_questions_share_one_attempt),
-        ONE(unequal_questions_do_not),
-        ONE(each_asker_has_its_own_deadline),
-        ONE(followers_outlive_the_leader),
+        ONE(R3_equal_questions_share_one_attempt),
+        ONE(R3_unequal_questions_do_not),
+        ONE(R4_each_asker_has_its_own_deadline),
+        ONE(R4_followers_outlive_the_leader),
         ONE(nobody_is_told_after_cancel),
         ONE(nobody_is_told_after_cancel_of_what_is_at_hand),
         ONE(free_from_an_answer),

@@ -384,17 +384,52 @@ static void send_key_updates(struct peer *p, SSL *ssl, int fd)
     peer_echo(p, ssl, fd);
 }
 
-static void handshake_messages_without_end(void **state)
+static void send_tickets(struct peer *p, SSL *ssl, int fd)
+{
+    for (unsigned i = 0; i < 1000; i++)
+        if (!SSL_new_session_ticket(ssl) || SSL_do_handshake(ssl) != 1)
+            return;
+    peer_echo(p, ssl, fd);
+}
+
+static void S9_messages_without_end(void **state)
+{
+    (void)state;
+    peer_serve *const floods[] = {send_key_updates, send_tickets};
+    for (unsigned i = 0; i < 2; i++) {
+        struct peer *p = peer_start(
+            &(struct peer_options){.cert = &cert, .version = TLS1_3_VERSION, .serve = floods[i]});
+        struct client c = {0};
+        connect_to(&c, p);
+        run_until(c.lost);
+        assert_int_equal(c.fault, PV_STREAM_TLS);
+        assert_string_equal(c.reason, "TLS: handshake messages without end");
+        client_close(&c);
+        peer_stop(p);
+    }
+}
+
+static void ask_for_another_handshake(struct peer *p, SSL *ssl, int fd)
+{
+    SSL_renegotiate(ssl);
+    SSL_do_handshake(ssl); /* sends the request only */
+    peer_echo(p, ssl, fd);
+}
+
+/* Whether the server then goes on or not: there is no second handshake. */
+static void S9_no_renegotiation(void **state)
 {
     (void)state;
     struct peer *p = peer_start(&(struct peer_options){
-        .cert = &cert, .version = TLS1_3_VERSION, .serve = send_key_updates});
+        .cert = &cert, .version = TLS1_2_VERSION, .serve = ask_for_another_handshake});
     struct client c = {0};
     connect_to(&c, p);
-    run_until(c.lost);
-    assert_int_equal(c.fault, PV_STREAM_TLS);
-    assert_string_equal(c.reason, "TLS: handshake messages without end");
+    assert_true(pv_stream_write(c.stream, "word", 4));
+    run_until(c.lost || c.received == 4);
     client_close(&c);
+    run_until(p->ended == 1);
+    assert_int_equal(p->handshakes, 1);
+    assert_int_equal(p->hellos, 1);
     peer_stop(p);
 }
 
@@ -453,7 +488,8 @@ int main(void)
         cmocka_unit_test(reset_is_an_end),
         cmocka_unit_test(no_tls_at_the_other_side),
         cmocka_unit_test(alert_after_the_handshake),
-        cmocka_unit_test(handshake_messages_without_end),
+        cmocka_unit_test(S9_messages_without_end),
+        cmocka_unit_test(S9_no_renegotiation),
         cmocka_unit_test(close_inside_any_event),
         cmocka_unit_test(close_notify_is_sent),
     };

@@ -97,7 +97,7 @@ static void refuses(const struct pv_tls_trust_options *o, const struct cert *cer
     assert_string_equal(c.reason, reason);
 }
 
-static void name_in_the_certificate(void **state)
+static void S1_name_in_the_certificate(void **state)
 {
     (void)state;
     accepts(&(struct pv_tls_trust_options){.ca_file = root_file, .name = "dns.example"}, &leaf);
@@ -122,7 +122,7 @@ static void name_in_the_certificate(void **state)
     cert_done(&partial);
 }
 
-static void address_in_the_certificate(void **state)
+static void S1_address_in_the_certificate(void **state)
 {
     (void)state;
     struct pv_addr right = loopback(853), wrong = loopback6(853);
@@ -132,7 +132,7 @@ static void address_in_the_certificate(void **state)
             "certificate is for another name (expected ::1)");
 }
 
-static void time_of_the_certificate(void **state)
+static void S1_time_of_the_certificate(void **state)
 {
     (void)state;
     const struct pv_tls_trust_options o = {.ca_file = root_file, .name = "dns.example"};
@@ -152,7 +152,7 @@ static void time_of_the_certificate(void **state)
     cert_done(&future);
 }
 
-static void signer_of_the_certificate(void **state)
+static void S1_signer_of_the_certificate(void **state)
 {
     (void)state;
     struct cert own =
@@ -174,7 +174,7 @@ static void signer_of_the_certificate(void **state)
     cert_done(&for_clients);
 }
 
-static void intermediate_certificates(void **state)
+static void S1_intermediate_certificates(void **state)
 {
     (void)state;
     struct cert middle =
@@ -192,7 +192,7 @@ static void intermediate_certificates(void **state)
 
 /* ---- pins ---- */
 
-static void pins(void **state)
+static void S14_pins(void **state)
 {
     (void)state;
     char good[52], authority[52], reason[128],
@@ -275,9 +275,9 @@ static void errors_name_the_option(void **state)
                  "tls_name: no name, no address and no pin to know the server by");
 }
 
-/* ---- versions, ALPN, SNI ---- */
+/* ---- S2_versions, ALPN, SNI ---- */
 
-static void versions(void **state)
+static void S2_versions(void **state)
 {
     (void)state;
     struct pv_tls_trust_options o = {.ca_file = root_file, .name = "dns.example"};
@@ -293,44 +293,65 @@ static void versions(void **state)
     assert_string_equal(c.reason, "TLS alert: protocol version");
 }
 
-static void alpn_and_sni(void **state)
+static void S3_alpn(void **state)
 {
     (void)state;
-    struct pv_tls_trust *named =
+    static const struct {
+        const char *ours, *theirs, *reason;
+        bool required;
+    } rows[] = {
+        {"dot", "dot", "", false},
+        {"dot", NULL, "", false},   /* choosing none is fine for DoT */
+        {"dot", "h2", NULL, false}, /* OpenSSL's word or ours, as its version is */
+        {"dot", "http/1.1", NULL, false},
+        {"dot", "", "TLS alert: no application protocol", false},
+        {"h2", "h2", "", true},
+        {"h2", NULL, "the server does not offer h2 (ALPN)", true},
+        {"h2", "http/1.1", NULL, true},
+    };
+    struct pv_tls_trust *trust =
         trust_of(&(struct pv_tls_trust_options){.ca_file = root_file, .name = "dns.example"});
-    struct pv_tls_trust *numbered =
-        trust_of(&(struct pv_tls_trust_options){.ca_file = root_file, .name = "127.0.0.1"});
-    struct peer *silent = peer_start(&(struct peer_options){.cert = &leaf});
-    struct peer *h2 = peer_start(&(struct peer_options){.cert = &leaf, .alpn = "h2"});
-    struct pv_tls_context *dot = pv_tls_context_new(loop, named, "dot", false);
-    struct pv_tls_context *doh = pv_tls_context_new(loop, named, "h2", true);
-    struct pv_tls_context *by_address = pv_tls_context_new(loop, numbered, NULL, false);
-    struct client c = {0};
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct peer *p = peer_start(&(struct peer_options){.cert = &leaf, .alpn = rows[i].theirs});
+        struct pv_tls_context *tls =
+            pv_tls_context_new(loop, trust, rows[i].ours, rows[i].required);
+        struct client c = {0};
+        connect_once(tls, p, &c);
+        if (rows[i].reason)
+            assert_string_equal(c.reason, rows[i].reason);
+        assert_int_equal(c.opened, rows[i].reason && !*rows[i].reason);
+        if (c.opened) {
+            assert_string_equal(pv_stream_tls_facts(c.stream)->alpn,
+                                rows[i].theirs ? rows[i].theirs : "");
+            assert_string_equal(pv_stream_tls_facts(c.stream)->version, "TLSv1.3");
+        } else {
+            assert_int_equal(p->data_records, 0);
+        }
+        client_close(&c);
+        pv_tls_context_free(tls);
+        peer_stop(p);
+    }
+    pv_tls_trust_free(trust);
+}
 
-    connect_once(dot, silent, &c); /* choosing none is fine for DoT */
-    assert_string_equal(silent->sni, "dns.example");
-    assert_string_equal(pv_stream_tls_facts(c.stream)->alpn, "");
-    client_close(&c);
-    connect_once(doh, h2, &c);
-    assert_string_equal(pv_stream_tls_facts(c.stream)->alpn, "h2");
-    assert_string_equal(pv_stream_tls_facts(c.stream)->version, "TLSv1.3");
-    client_close(&c);
-    connect_once(doh, silent, &c);
-    assert_true(c.lost);
-    assert_string_equal(c.reason, "the server does not offer h2 (ALPN)");
-    client_close(&c);
-    connect_once(by_address, silent, &c);
-    assert_true(c.opened);
-    assert_string_equal(silent->sni, "");
-    client_close(&c);
-
-    pv_tls_context_free(dot);
-    pv_tls_context_free(doh);
-    pv_tls_context_free(by_address);
-    pv_tls_trust_free(named);
-    pv_tls_trust_free(numbered);
-    peer_stop(silent);
-    peer_stop(h2);
+static void S15_only_a_name_is_sent_as_a_name(void **state)
+{
+    (void)state;
+    struct peer *p = peer_start(&(struct peer_options){.cert = &leaf});
+    static const char *const names[] = {"dns.example", "127.0.0.1"};
+    for (unsigned i = 0; i < 2; i++) {
+        struct pv_tls_trust *trust =
+            trust_of(&(struct pv_tls_trust_options){.ca_file = root_file, .name = names[i]});
+        struct pv_tls_context *tls = pv_tls_context_new(loop, trust, "dot", false);
+        struct client c = {0};
+        connect_once(tls, p, &c);
+        assert_true(c.opened);
+        assert_string_equal(p->sni, i == 0 ? "dns.example" : "");
+        client_close(&c);
+        pv_tls_context_free(tls);
+        pv_tls_trust_free(trust);
+    }
+    peer_stop(p);
 }
 
 /* ---- tickets ---- */
@@ -344,7 +365,8 @@ struct resuming {
 static struct resuming resuming_begin(int version, const char *const *pin_list)
 {
     struct resuming r;
-    r.peer = peer_start(&(struct peer_options){.cert = &leaf, .version = version});
+    r.peer =
+        peer_start(&(struct peer_options){.cert = &leaf, .version = version, .early_data = true});
     r.trust = trust_of(&(struct pv_tls_trust_options){
         .ca_file = root_file, .name = "dns.example", .pins = pin_list});
     r.tls = pv_tls_context_new(loop, r.trust, "dot", false);
@@ -377,10 +399,12 @@ static void reconnects_resume(int version)
     assert_int_equal(r.peer->resumed, 20);
     assert_int_equal(r.peer->tickets_again, 0);
     assert_int_equal(r.peer->ticket_count, version == TLS1_3_VERSION ? 20 : 0);
+    assert_int_equal(r.peer->early, 0);
     resuming_end(&r);
 }
 
-static void twenty_reconnects_resume(void **state)
+/* The tickets permit early data: none is sent. */
+static void S11_twenty_reconnects_resume(void **state)
 {
     (void)state;
     reconnects_resume(TLS1_3_VERSION);
@@ -418,7 +442,7 @@ static void dropped_tickets_are_not_used(void **state)
 }
 
 /* From another local address nobody learns that it is us. */
-static void tickets_are_bound_to_the_local_address(void **state)
+static void S15_tickets_are_bound_to_the_local_address(void **state)
 {
     (void)state;
     int fd = socket(AF_INET6, SOCK_DGRAM, 0);
@@ -493,20 +517,21 @@ static void tickets_survive_a_broken_connection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(name_in_the_certificate),
-        cmocka_unit_test(address_in_the_certificate),
-        cmocka_unit_test(time_of_the_certificate),
-        cmocka_unit_test(signer_of_the_certificate),
-        cmocka_unit_test(intermediate_certificates),
-        cmocka_unit_test(pins),
+        cmocka_unit_test(S1_name_in_the_certificate),
+        cmocka_unit_test(S1_address_in_the_certificate),
+        cmocka_unit_test(S1_time_of_the_certificate),
+        cmocka_unit_test(S1_signer_of_the_certificate),
+        cmocka_unit_test(S1_intermediate_certificates),
+        cmocka_unit_test(S14_pins),
         cmocka_unit_test(pin_only),
         cmocka_unit_test(errors_name_the_option),
-        cmocka_unit_test(versions),
-        cmocka_unit_test(alpn_and_sni),
-        cmocka_unit_test(twenty_reconnects_resume),
+        cmocka_unit_test(S2_versions),
+        cmocka_unit_test(S3_alpn),
+        cmocka_unit_test(S15_only_a_name_is_sent_as_a_name),
+        cmocka_unit_test(S11_twenty_reconnects_resume),
         cmocka_unit_test(tickets_of_connections_at_once_are_used_once),
         cmocka_unit_test(dropped_tickets_are_not_used),
-        cmocka_unit_test(tickets_are_bound_to_the_local_address),
+        cmocka_unit_test(S15_tickets_are_bound_to_the_local_address),
         cmocka_unit_test(no_ticket_from_whom_we_do_not_trust),
         cmocka_unit_test(tickets_survive_a_broken_connection),
     };
