@@ -3,20 +3,23 @@
 # The lists of the manual stand between two marks.
 set -eu
 gen=$(realpath "$1")
+update=${2-}
 cd "$(dirname "$0")/.."
 manual=daemon/privydns.yaml.5
 scratch=$(mktemp -d)
 trap 'rm -r "$scratch"' EXIT
 
-"$gen" yaml >"$scratch/yaml"
-"$gen" man >"$scratch/lists"
+# shellcheck disable=SC2086 # in a cross build, the command that runs another machine's programs
+set -- ${MESON_EXE_WRAPPER-}
+"$@" "$gen" yaml >"$scratch/yaml"
+"$@" "$gen" man >"$scratch/lists"
 awk -v lists="$scratch/lists" '
     /^\.\\" privydns-gen: end/ { inside = 0 }
     !inside { print }
     /^\.\\" privydns-gen: begin/ { inside = 1; while ((getline line < lists) > 0) print line }
 ' "$manual" >"$scratch/manual"
 
-if [ "${2-}" = update ]; then
+if [ "$update" = update ]; then
     cp "$scratch/yaml" conf/privydns.yaml
     cp "$scratch/manual" "$manual"
 fi
