@@ -1,10 +1,10 @@
-/* A reply that was checked stays the same reply: without its OPT, with its TTLs levelled, and aged.
- */
+/* A reply that was checked stays the same reply: without its OPT, with its TTLs levelled, and aged;
+ * and what a cache keeps of it has no octet that is not the reply's, but for the id and TTLs. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/status.h"
-#include "wire/reply.h"
+#include "cache/entry.h"
 #include "wire/ttl.h"
 
 /* The question of the message itself, or else a fixed one. */
@@ -104,6 +104,44 @@ static void stays(const uint8_t *message, size_t length, const struct pv_questio
                            after.ttl_count != before->ttl_count));
 }
 
+static bool is_ttl(size_t i, const uint16_t *offsets, unsigned count)
+{
+    for (unsigned k = 0; k < count; k++)
+        if (i >= offsets[k] && i < offsets[k] + 4u)
+            return true;
+    return false;
+}
+
+/* The entry's octets are the reply's from header to OPT, and those behind it; the name in lower
+ * case, the flags untouched. */
+static void is_made_of(const struct pv_entry *e, const uint8_t *data, const struct pv_reply *reply)
+{
+    const uint8_t *out = pv_entry_message(e);
+    const uint16_t *offsets = (const uint16_t *)(const void *)e->data;
+    size_t fixed = PV_HEADER + e->name_length;
+    PV_BUG_IF(pv_get16(out) != 0 || memcmp(out + 2, data + 2, 8) != 0);
+    PV_BUG_IF(!pv_name_equal(out + PV_HEADER, data + PV_HEADER, e->name_length));
+    PV_BUG_IF(e->length > reply->length - reply->opt_length);
+    for (size_t i = fixed; i < e->length; i++) {
+        bool behind = reply->opt_length && i >= reply->opt_offset;
+        uint8_t octet = data[behind ? i + reply->opt_length : i];
+        PV_BUG_IF(out[i] != octet && !is_ttl(i, offsets, e->ttl_count));
+    }
+}
+
+static void is_kept(const uint8_t *data, const struct pv_question *q, const struct pv_reply *reply)
+{
+    struct pv_question lower = *q;
+    struct pv_key key;
+    pv_name_lower(lower.name, lower.name_length);
+    pv_key_make(&key, &lower, 0, 1);
+    struct pv_entry *e = pv_entry_new(&key, data, reply, reply->ttl, 0);
+    PV_BUG_IF(e && !pv_entry_has_key(e, &key));
+    if (e && pv_get16(data + 4) == 1)
+        is_made_of(e, data, reply);
+    pv_entry_unref(e);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct pv_question q = question_of(data, size);
@@ -115,6 +153,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         PV_BUG_IF(!why);
         return 0;
     }
+    is_kept(data, &q, &reply);
     if (reply.rcode > 15 || !is_honest(data, size, &reply)) /* upper bits are lost with the OPT */
         return 0;
     uint8_t *out = malloc(reply.length);

@@ -61,10 +61,9 @@ static inline bool cached_is(const struct pv_entry *e, unsigned number, uint16_t
 
     if (e->failure || e->length < rdata || pv_get16(message + e->length - rdata - 2) != rdata)
         return false;
-    for (size_t i = 1; i <= rdata; i++)
-        if (message[e->length - i] != cached_octet(number))
-            return false;
-    return true;
+    const uint8_t *octets = message + e->length - rdata;
+    return rdata == 0 || (octets[0] == cached_octet(number) &&
+                          memcmp(octets, octets + 1, (size_t)rdata - 1) == 0);
 }
 
 /* By how much the entry raises the cache's count of octets. */

@@ -1,0 +1,103 @@
+/* What is said of one upstream: a URL, then lines "name TEXT", "operator TEXT", "tls_name TEXT",
+ * "tls_min TEXT", "property TEXT", "address TEXT", "pin TEXT". What is accepted is equal to itself
+ * said again, and to nothing else; a refusal is one printable line that begins with the option. */
+#include "upstream/upstream.h"
+
+#include "base/status.h"
+
+#include <string.h>
+
+enum { LIST_MOST = 8 };
+
+struct said {
+    struct privy_upstream_options options;
+    const char *properties[LIST_MOST + 1], *addresses[LIST_MOST + 1], *pins[LIST_MOST + 1];
+};
+
+static void append(const char **list, const char *text)
+{
+    for (unsigned i = 0; i < LIST_MOST; i++) {
+        if (!list[i]) {
+            list[i] = text;
+            return;
+        }
+    }
+}
+
+static void say(struct said *s, char *line)
+{
+    char *text = line + strcspn(line, " ");
+    if (!*text)
+        return;
+    *text++ = 0;
+    if (strcmp(line, "name") == 0)
+        s->options.name = text;
+    if (strcmp(line, "operator") == 0)
+        s->options.operator_name = text;
+    if (strcmp(line, "tls_name") == 0)
+        s->options.tls_name = text;
+    if (strcmp(line, "tls_min") == 0)
+        s->options.tls_min = text;
+    if (strcmp(line, "property") == 0)
+        append(s->properties, text);
+    if (strcmp(line, "address") == 0)
+        append(s->addresses, text);
+    if (strcmp(line, "pin") == 0)
+        append(s->pins, text);
+}
+
+static const char *const *or_none(const char *const *list)
+{
+    return list[0] ? list : NULL;
+}
+
+static void is_a_refusal(const struct privy_error *error)
+{
+    static const char *const options[] = {"url",     "name",      "operator", "tls_name",
+                                          "tls_min", "addresses", "pins",     "properties"};
+    bool named = false;
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        size_t n = strlen(options[i]);
+        named |= strncmp(error->message, options[i], n) == 0 && error->message[n] == ':';
+    }
+    PV_BUG_IF(!named);
+    for (const char *p = error->message; *p; p++)
+        PV_BUG_IF(*p < ' ' || *p > '~');
+}
+
+static void is_itself(const struct pv_upstream *a, const char *url, const struct said *s)
+{
+    struct privy_upstream_options other = s->options;
+    struct pv_upstream *b = NULL, *c = NULL;
+    PV_BUG_IF(pv_upstream_new(url, &s->options, 853, &b, NULL) != PRIVY_OK);
+    PV_BUG_IF(!pv_upstream_equal(a, b) || !pv_upstream_equal(b, a));
+    other.tls_name = a->tls_name && strcmp(a->tls_name, "x.example") == 0 ? NULL : "x.example";
+    if (pv_upstream_new(url, &other, 853, &c, NULL) == PRIVY_OK)
+        PV_BUG_IF(pv_upstream_equal(a, c) && strcmp(a->tls_name, c->tls_name) != 0);
+    pv_upstream_unref(b);
+    pv_upstream_unref(c);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    char text[2048];
+    struct said s = {.options = {.size = sizeof s.options}};
+    struct privy_error error;
+    struct pv_upstream *up = NULL;
+    if (size >= sizeof text)
+        return 0;
+    memcpy(text, data, size);
+    text[size] = 0;
+    char *rest = text, *url = strsep(&rest, "\n");
+    while (rest)
+        say(&s, strsep(&rest, "\n"));
+    s.options.properties = or_none(s.properties);
+    s.options.addresses = or_none(s.addresses);
+    s.options.pins = or_none(s.pins);
+    if (pv_upstream_new(url, &s.options, 853, &up, &error) == PRIVY_OK)
+        is_itself(up, url, &s);
+    else
+        is_a_refusal(&error);
+    pv_upstream_unref(up);
+    return 0;
+}
