@@ -517,6 +517,21 @@ static void defaults(void **state)
     config_unref(c);
 }
 
+static void C19_nobody_else_by_default(void **state)
+{
+    struct faults faults = {0};
+    struct config *c = config_from_text("", 0, &faults);
+    (void)state;
+    for (size_t i = 0; i < c->listen.count; i++)
+        assert_true(pv_addr_is_loopback(&c->listen.items[i]));
+    for (size_t i = 0; i < c->allow.count; i++) {
+        const struct pv_prefix *p = &c->allow.items[i];
+        assert_true(pv_addr_is_loopback(&p->addr));
+        assert_int_equal(p->bits, p->addr.sa.sa_family == AF_INET ? 8 : 128);
+    }
+    config_unref(c);
+}
+
 static const char everything[] =
     "listen: ['127.0.0.1:5353', '[::1]:5353']\n"
     "allow: ['2001:db8::/32']\n"
@@ -643,6 +658,7 @@ int main(void)
         cmocka_unit_test_teardown(precedence, forget_variables),
         cmocka_unit_test_teardown(faults_of_all_sources, forget_variables),
         cmocka_unit_test(defaults),
+        cmocka_unit_test(C19_nobody_else_by_default),
         cmocka_unit_test(round_trip),
         cmocka_unit_test(sets),
         cmocka_unit_test_teardown(chosen_file, forget_variables),
