@@ -11,11 +11,10 @@ import time
 from pathlib import Path
 
 import harness
-import peer
 import victim
 from faults import CALLS, FOR_EVER, LASTING, MEMORY
 from servers import CA, Certificate, wait_until
-from victim import Broken, Daemon, Plain, Victim
+from victim import Broken, Daemon, Victim, plain
 
 UPSTREAM = "127.0.0.2"
 GROWTH_MOST = 1000  # blocks of memory: a full cache, and what is kept for later
@@ -40,17 +39,17 @@ CA_NAME = "torture-ca"
 
 
 def dot(prepare):
-    return lambda certificate: peer.Peer(UPSTREAM, certificate, victim.answer_and_close,
-                                         prepare=prepare)
+    return lambda certificate: harness.Upstream(UPSTREAM, certificate, harness.honest,
+                                                prepare=prepare, first_deeds=victim.IDLE_CLOSE)
 
 
 PROTOCOLS = {
     "dot": (dot(victim.without_tickets), f"tls://{UPSTREAM}#{harness.NAME}"),
     "dot-resumed": (dot(None), f"tls://{UPSTREAM}#{harness.NAME}"),
     "dot-tls12": (dot(victim.old_tls), f"tls://{UPSTREAM}#{harness.NAME}"),
-    "udp": (lambda certificate: Plain(UPSTREAM), f"udp://{UPSTREAM}"),
-    "udp-cut": (lambda certificate: Plain(UPSTREAM, cut=True), f"udp://{UPSTREAM}"),
-    "tcp": (lambda certificate: Plain(UPSTREAM), f"tcp://{UPSTREAM}"),
+    "udp": (lambda certificate: plain(UPSTREAM), f"udp://{UPSTREAM}"),
+    "udp-cut": (lambda certificate: plain(UPSTREAM, cut=True), f"udp://{UPSTREAM}"),
+    "tcp": (lambda certificate: plain(UPSTREAM), f"tcp://{UPSTREAM}"),
 }
 
 

@@ -25,6 +25,7 @@
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
+#include <unwind.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define FRAMES 40
@@ -46,16 +47,29 @@ static _Thread_local __attribute__((tls_model("initial-exec"))) bool inside;
 
 /* ---- what fails ---- */
 
+struct trace {
+    void *frames[FRAMES];
+    int count;
+};
+
+static _Unwind_Reason_Code add_frame(struct _Unwind_Context *context, void *arg)
+{
+    struct trace *t = arg;
+    t->frames[t->count++] = (void *)_Unwind_GetIP(context);
+    return t->count < FRAMES ? _URC_NO_REASON : _URC_END_OF_STACK;
+}
+
 static void note(const char *kind, unsigned n)
 {
-    void *frames[FRAMES];
+    struct trace trace = {.count = 0};
     char line[100];
     int fd = (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND, 0666);
     if (fd < 0)
         return;
     int length = snprintf(line, sizeof line, "%s %u: %s\n", kind, n, strerrorname_np(errno));
     syscall(SYS_write, fd, line, length);
-    backtrace_symbols_fd(frames, backtrace(frames, FRAMES), fd);
+    _Unwind_Backtrace(add_frame, &trace); /* backtrace() would load a library, and leak a little */
+    backtrace_symbols_fd(trace.frames, trace.count, fd);
     syscall(SYS_close, fd);
 }
 
@@ -83,12 +97,10 @@ static bool fails(const char *kind, bool is_call)
 static __attribute__((constructor)) void begin(void)
 {
     const char *path = getenv("TORTURE_CONTROL");
-    void *frames[1];
     log_path = getenv("TORTURE_LOG");
     int fd = path && log_path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (fd < 0)
         return;
-    backtrace(frames, 1); /* the first call loads a library */
     void *mapped = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     if (mapped != MAP_FAILED)
@@ -117,7 +129,15 @@ static void *next(const char *name)
 
 /* ---- memory ---- */
 
-/* dlsym() may ask for memory before we know who has it. */
+static struct {
+    void *(*malloc)(size_t);
+    void *(*calloc)(size_t, size_t);
+    void *(*aligned_alloc)(size_t, size_t);
+    void *(*realloc)(void *, size_t);
+    void (*free)(void *);
+    bool looking; /* dlsym() itself asks for memory, before anybody is there to have it */
+} real;
+
 static _Alignas(16) char early[16384];
 static size_t early_used;
 
@@ -135,6 +155,21 @@ static void *early_alloc(size_t n)
     return early + early_used - n;
 }
 
+/* False: not yet, this call comes from looking for them. */
+static bool have_real(void)
+{
+    if (real.free || real.looking)
+        return !real.looking;
+    real.looking = true;
+    real.malloc = (__typeof__(real.malloc))next("malloc");
+    real.calloc = (__typeof__(real.calloc))next("calloc");
+    real.aligned_alloc = (__typeof__(real.aligned_alloc))next("aligned_alloc");
+    real.realloc = (__typeof__(real.realloc))next("realloc");
+    real.free = (__typeof__(real.free))next("free");
+    real.looking = false;
+    return true;
+}
+
 static void *counted(void *p)
 {
     if (p && control && !inside)
@@ -142,61 +177,53 @@ static void *counted(void *p)
     return p;
 }
 
-static _Thread_local __attribute__((tls_model("initial-exec"))) unsigned looking;
-
-/* ALLOCATE(f, n, ...): what f() gives; NULL when it is its turn to fail. */
-#define ALLOCATE(f, n, ...)                                                                        \
-    static __typeof__(&f) real;                                                                    \
-    if (!real) {                                                                                   \
-        if (looking)                                                                               \
-            return early_alloc(n);                                                                 \
-        looking++;                                                                                 \
-        real = (__typeof__(&f))next(#f);                                                           \
-        looking--;                                                                                 \
-    }                                                                                              \
-    return fails("malloc", false) ? NULL : counted(real(__VA_ARGS__))
-
 EXPORT void *malloc(size_t n)
 {
-    ALLOCATE(malloc, n, n);
+    if (!have_real())
+        return early_alloc(n);
+    return fails("malloc", false) ? NULL : counted(real.malloc(n));
 }
 
 EXPORT void *calloc(size_t count, size_t size)
 {
-    ALLOCATE(calloc, count * size, count, size);
+    if (!have_real())
+        return early_alloc(count * size);
+    return fails("malloc", false) ? NULL : counted(real.calloc(count, size));
 }
 
 EXPORT void *aligned_alloc(size_t alignment, size_t n)
 {
-    ALLOCATE(aligned_alloc, n, alignment, n);
+    if (!have_real())
+        return early_alloc(n);
+    return fails("malloc", false) ? NULL : counted(real.aligned_alloc(alignment, n));
 }
 
-static void *moved(void *old, void *p, size_t n)
+static void *early_realloc(void *old, size_t n)
 {
-    if (p && !old)
-        return counted(p);
-    if (!p && old && n == 0 && control && !inside)
-        atomic_fetch_sub(&control->blocks, 1);
-    return p;
+    size_t most = (size_t)(early + sizeof early - (char *)old);
+    void *p = malloc(n);
+    return p ? memcpy(p, old, n < most ? n : most) : NULL;
 }
 
 EXPORT void *realloc(void *old, size_t n)
 {
-    if (is_early(old)) {
-        void *p = malloc(n);
-        size_t most = (size_t)(early + sizeof early - (char *)old);
-        return p ? memcpy(p, old, n < most ? n : most) : NULL;
-    }
-    return fails("malloc", false) ? NULL : moved(old, REAL(realloc)(old, n), n);
+    if (!old || is_early(old) || !have_real())
+        return old ? early_realloc(old, n) : malloc(n);
+    if (fails("malloc", false))
+        return NULL;
+    void *p = real.realloc(old, n);
+    if (!p && n == 0 && control && !inside)
+        atomic_fetch_sub(&control->blocks, 1);
+    return p;
 }
 
 EXPORT void free(void *p)
 {
-    if (!p || is_early(p))
+    if (!p || is_early(p) || !have_real())
         return;
     if (control && !inside)
         atomic_fetch_sub(&control->blocks, 1);
-    REAL(free)(p);
+    real.free(p);
 }
 
 /* ---- system calls: kind, result type, its value on failure, name, parameters, arguments ---- */

@@ -3,9 +3,8 @@ import ctypes
 import os
 import re
 import signal
-import socket
+import ssl
 import subprocess
-import threading
 import time
 
 import dns.exception
@@ -15,7 +14,6 @@ import dns.rcode
 import dns.rrset
 
 import harness
-import peer
 from faults import Control
 
 PR_SET_PDEATHSIG = 1
@@ -31,48 +29,17 @@ class Broken(Exception):
 
 # ---- upstreams: each closes a connection that is idle, so that the next question needs another ----
 
-def answer_and_close(talk):
-    while query := talk.read():
-        talk.answer(query)
-        talk.stream.settimeout(IDLE)
+IDLE_CLOSE = f"close when idle {IDLE}s"
 
 
-class Plain(peer.Peer):
+def plain(address, cut=False):
     """Plaintext on both transports; with `cut` what comes over UDP has to be asked again."""
-
-    def __init__(self, address, cut=False):
-        self.address, self.port, self.behave, self.cut = address, 53, answer_and_close, cut
-        self.lock = threading.Lock()
-        self.queries, self.streams = [], []
-        self.accepted = self.handshakes = 0
-
-    def start(self):
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((self.address, self.port))
-        threading.Thread(target=self.serve_udp, daemon=True).start()
-        return super().start()
-
-    def serve(self, plain, number):
-        with plain:
-            try:
-                self.behave(peer.Talk(self, plain, number))
-            except (OSError, ValueError):
-                pass
-
-    def serve_udp(self):
-        while True:
-            try:
-                message, client = self.udp.recvfrom(65536)
-            except OSError:
-                return
-            reply = peer.Talk(self, None, 0).reply(message)
-            if self.cut:
-                reply[2] |= 2  # TC
-            self.udp.sendto(reply, client)
-
-    def stop(self):
-        self.udp.close()
-        super().stop()
+    def answer(conn, query):
+        reply = conn.reply(query, "192.0.2.10")
+        if cut and conn.is_datagram:
+            reply[2] |= 2  # TC
+        conn.frame(reply)
+    return harness.Upstream(address, None, answer, first_deeds=IDLE_CLOSE)
 
 
 def without_tickets(context):
@@ -80,7 +47,7 @@ def without_tickets(context):
 
 
 def old_tls(context):
-    context.maximum_version = peer.ssl.TLSVersion.TLSv1_2
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
 
 
 # ---- processes ----
