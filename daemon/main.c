@@ -14,8 +14,9 @@
 
 #define STOP_MOST_MS      1500 /* workers have 1 s for what is in flight */
 #define WHY               512
-#define DESCRIPTORS_SPARE 32 /* beside clients: upstreams, files, log ... */
+#define DESCRIPTORS_SPARE 32 /* beside clients: connections to upstreams, files, log ... */
 #define DESCRIPTORS_EACH  8  /* the same, each worker */
+#define CONNECTIONS_SPARE 16 /* in DESCRIPTORS_SPARE there is room for so many */
 
 static struct daemon {
     struct options options;
@@ -115,6 +116,30 @@ static bool served_after(const struct config *config, const struct listeners *op
     return ret->items != NULL;
 }
 
+/* ---- descriptors ---- */
+
+static unsigned count_upstreams(const struct config *config)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < config->pool_count; i++)
+        n += config->pools[i].upstream_count;
+    return (unsigned)n;
+}
+
+/* Clients leave at least one for each upstream. */
+static void limit_clients(const struct config *config, unsigned workers)
+{
+    unsigned descriptors = privs_raise_descriptors();
+    unsigned connections = workers * count_upstreams(config);
+    unsigned spare = DESCRIPTORS_SPARE + workers * DESCRIPTORS_EACH;
+    if (connections > CONNECTIONS_SPARE)
+        spare += connections - CONNECTIONS_SPARE;
+    unsigned most = descriptors > spare + 4 ? descriptors - spare : 4;
+    if (most < config->tcp_clients && most != D.shared.tcp_limits.most)
+        log_warning("only %u TCP clients at a time: RLIMIT_NOFILE is %u", most, descriptors);
+    D.shared.tcp_limits.most = most;
+}
+
 /* ---- reload ---- */
 
 static void warn_restart(const struct config *old, const struct config *new)
@@ -189,6 +214,7 @@ static bool adopt(struct config *config)
     }
     apply_log(config);
     warn_restart(D.config, config);
+    limit_clients(config, D.worker_count);
     free(D.served.items);
     D.served = served;
     config_unref(D.config);
@@ -279,16 +305,6 @@ static unsigned count_workers(const struct config *config)
     return n == 0 ? 1 : n > SOCKETS_WORKERS ? SOCKETS_WORKERS : n;
 }
 
-static void limit_clients(unsigned workers)
-{
-    unsigned descriptors = privs_raise_descriptors();
-    unsigned spare = DESCRIPTORS_SPARE + workers * DESCRIPTORS_EACH;
-    unsigned most = descriptors > spare + 4 ? descriptors - spare : 4;
-    D.shared.tcp_limits.most = most;
-    if (most < D.config->tcp_clients)
-        log_warning("only %u TCP clients at a time: RLIMIT_NOFILE is %u", most, descriptors);
-}
-
 static int start_workers(struct listeners *opened, unsigned count)
 {
     struct policy *policy = policy_new(D.config);
@@ -349,7 +365,7 @@ static int start(void)
             code = EXIT_CANNOT_START;
     }
     if (code == 0) {
-        limit_clients(workers);
+        limit_clients(D.config, workers);
         code = start_workers(&opened, workers);
     }
     listeners_done(&opened);

@@ -144,6 +144,9 @@ def parts(text):
 
 
 def value_of(key, text):
+    many = re.fullmatch(r"(\d+) of (\S+)", text)
+    if many:
+        return [many[2]] * int(many[1])
     if key.split(".")[-1] in LISTS and not text.startswith("["):
         return text.split()
     try:
