@@ -78,7 +78,8 @@ def result(lab, first, last):
     return Result(lab.loads, *(() if first is None else (seconds(first), seconds(last))))
 
 
-@check(r"(?P<what>[a-z]+)" + COMPARED + WINDOW)
+@check(r"(?P<what>asked|lost|answered|servfail|nxdomain|refused|formerr|notimp)" + COMPARED
+       + WINDOW)
 def count(lab, what, op, value, first, last):
     """lost 0 | servfail <= 3 | answered >= 79 | asked 80; answered is NOERROR."""
     found = result(lab, first, last)
