@@ -217,9 +217,8 @@ static bool begin(struct pv_tls *t)
     const struct pv_tls_trust *trust = t->context->trust;
     ERR_clear_error();
     t->ssl = SSL_new(t->context->ssl_ctx);
-    if (!t->ssl || !attach_bio(t))
+    if (!t->ssl || !attach_bio(t) || !SSL_set_app_data(t->ssl, t))
         return false;
-    SSL_set_app_data(t->ssl, t);
     SSL_set_connect_state(t->ssl);
     if (trust->name && !SSL_set_tlsext_host_name(t->ssl, trust->name))
         return false;
