@@ -185,7 +185,7 @@ static const struct schema_row upstream_rows[] = {
     {"method", TYPE_TEXT, IN_UPSTREAM(method), .words = method_words, .example = "auto",
      .meaning = "how https:// is asked: post (default), get, or auto: get where post is refused"},
     {"client_cert", TYPE_PATH, IN_UPSTREAM(client_cert), .check = check_some,
-     .example = "corp.crt", .meaning = "our certificate, PEM; refused in this version"},
+     .example = "corp.crt", .meaning = "our certificate and its chain, PEM; read again when it changes"},
     {"client_key", TYPE_PATH, IN_UPSTREAM(client_key), .check = check_some, .example = "corp.key",
      .meaning = "its private key, PEM; refused when others can read it"},
     {"client_key_passphrase_file", TYPE_PATH, IN_UPSTREAM(client_key_passphrase_file),

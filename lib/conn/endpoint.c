@@ -468,6 +468,24 @@ unsigned pv_endpoint_addresses(const struct pv_endpoint *e, struct pv_addr out[P
 
 /* ---- for handlers ---- */
 
+/* One that is being opened may still show what was. */
+void pv_endpoint_renew(struct pv_endpoint *e)
+{
+    bool had = !pv_list_empty(&e->conns);
+    pv_health_forgive(e->upstream);
+    pv_list_each_safe (it, &e->conns) {
+        if (CONN(it)->state == PV_CONN_OPENING)
+            pv_conn_close(CONN(it));
+        else if (CONN(it)->in_flight == 0)
+            pv_conn_drain(CONN(it));
+    }
+    pv_list_each_safe (it, &e->conns)
+        pv_endpoint_replace(e, CONN(it));
+    if (had && pv_list_empty(&e->conns))
+        pv_endpoint_warm(e);
+    pv_endpoint_pump(e);
+}
+
 void pv_endpoint_rest(struct pv_endpoint *e, uint64_t us, const char *reason)
 {
     pv_health_rest(e->upstream, pv_now(e->loop), us, reason);

@@ -130,6 +130,8 @@ struct pv_proto {
     /* Prepare and release the endpoint's state. start false: no memory. Both optional. */
     bool (*start)(struct pv_endpoint *);
     void (*stop)(struct pv_endpoint *);
+    /* The user wants files to be read again. Optional. */
+    void (*refresh)(struct pv_endpoint *);
     /* Begin to connect. Later, once: pv_conn_ready() or pv_conn_lost(); never before returning. */
     void (*open)(struct pv_conn *);
     /* How many more attempts now? Pure: asked at every choice. */
@@ -191,6 +193,8 @@ static inline size_t pv_attempt_dressed_max(const struct pv_attempt *a)
 size_t pv_attempt_dress(const struct pv_attempt *, uint16_t id, bool keepalive, uint8_t *out,
                         size_t capacity);
 
+/* What its connections were opened with is out of date: others take their place. */
+void pv_endpoint_renew(struct pv_endpoint *);
 /* The server asks to be left alone for so long: the upstream is down for that reason. */
 void pv_endpoint_rest(struct pv_endpoint *, uint64_t us, const char *reason);
 

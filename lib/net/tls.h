@@ -3,6 +3,7 @@
 #ifndef PV_NET_TLS_H
 #define PV_NET_TLS_H
 
+#include "net/identity.h"
 #include "net/sock.h"
 
 /* Trust: what decides that a peer is the right one. Made at load from files, immutable, shared by
@@ -26,6 +27,13 @@ struct pv_tls_context;
 struct pv_tls_context *pv_tls_context_new(struct pv_loop *, const struct pv_tls_trust *,
                                           const char *alpn, bool alpn_required);
 void pv_tls_context_free(struct pv_tls_context *);
+/* Show this identity to servers that ask for one. It outlives the context, and its files are
+ * watched. renewed runs from the loop when they have changed: sessions begun before show the old
+ * one. */
+void pv_tls_context_set_identity(struct pv_tls_context *, struct pv_identity *,
+                                 void (*renewed)(void *arg), void *arg);
+/* Read the identity again if its files have changed. */
+void pv_tls_context_refresh(struct pv_tls_context *);
 void pv_tls_tickets_drop(struct pv_tls_context *);
 
 /* Why it failed, for next.c and the log. */
@@ -41,6 +49,8 @@ enum pv_tls_fault {
 /* What is known once the handshake is done. */
 struct pv_tls_facts {
     bool resumed, pinned;
+    bool asked;       /* the server wants to see a client's certificate */
+    bool client_auth; /* and has seen ours */
     char version[12]; /* "TLSv1.3" */
     char alpn[16];
 };

@@ -21,7 +21,7 @@ enum method { POST, GET, AUTO };
 
 /* What the user said, made ready. Shared by all threads. */
 struct site {
-    struct pv_tls_trust *trust;
+    struct pv_credentials credentials;
     enum method method;
     char authority[256 + 8];
     char path[512];       /* for POST */
@@ -55,7 +55,7 @@ static const struct site *site_of(const struct pv_conn *c)
 static void site_free(void *arg)
 {
     struct site *s = arg;
-    pv_tls_trust_free(s->trust);
+    pv_credentials_done(&s->credentials);
     free(s);
 }
 
@@ -101,7 +101,7 @@ static enum privy_status check(struct pv_upstream *up, struct privy_error *reter
     write_authority(s, &up->url);
     enum privy_status status =
         expand(s, up->url.path[0] ? up->url.path : "/dns-query")
-            ? pv_streamed_trust(up, &s->trust, reterr)
+            ? pv_credentials_init(&s->credentials, up, reterr)
             : pv_error(reterr, PRIVY_EINVAL,
                        "url: '%s': of templates only {?dns} is known, at the end", up->url_text);
     if (status != PRIVY_OK) {
@@ -119,7 +119,7 @@ static bool start(struct pv_endpoint *e)
     const struct site *s = pv_endpoint_upstream(e)->shared;
     d->streams = STREAMS_FIRST;
     d->get = s->method == GET;
-    d->tls = pv_tls_context_new(pv_endpoint_loop(e), s->trust, "h2", true);
+    d->tls = pv_streamed_context(e, &s->credentials, "h2", true);
     return d->tls != NULL;
 }
 
@@ -127,6 +127,12 @@ static void stop(struct pv_endpoint *e)
 {
     struct doh *d = pv_endpoint_state(e);
     pv_tls_context_free(d->tls);
+}
+
+static void refresh(struct pv_endpoint *e)
+{
+    struct doh *d = pv_endpoint_state(e);
+    pv_tls_context_refresh(d->tls);
 }
 
 /* ---- answers ---- */
@@ -197,7 +203,16 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
 {
     char why[64];
     snprintf(why, sizeof why, "HTTP status %u", r->status);
+    const struct pv_tls_facts *tls = pv_h2_tls_facts(doh_conn(c)->h2);
     switch (r->status) {
+    case 400: /* nginx's and haproxy's verdict on our certificate, or on the lack of one */
+        if (tls && tls->asked)
+            give_up(c, PV_UNTRUSTED,
+                    tls->client_auth ? "HTTP status 400: does it accept our certificate?"
+                                     : "HTTP status 400: the server asks for a client certificate");
+        else
+            pv_attempt_failed(a, PV_SERVER_FAILED, why);
+        return;
     case 401:
     case 403:
     case 495: /* nginx: our certificate */
@@ -239,7 +254,7 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
 static void opened(void *arg)
 {
     struct doh_conn *d = arg;
-    struct pv_conn_facts facts = pv_streamed_facts(d->conn, pv_h2_tls_facts(d->h2));
+    struct pv_conn_facts facts = pv_streamed_facts(pv_h2_tls_facts(d->h2));
     facts.idle_ms = IDLE_MS;
     pv_conn_ready(d->conn, &facts);
 }
@@ -390,6 +405,7 @@ const struct pv_proto pv_proto_doh[] = {
         .check = check,
         .start = start,
         .stop = stop,
+        .refresh = refresh,
         .open = open,
         .room = room,
         .send = send_attempt,

@@ -6,28 +6,26 @@ struct dot {
     struct pv_tls_context *tls; /* with the tickets */
 };
 
-static void trust_free(void *trust)
+static void credentials_free(void *arg)
 {
-    pv_tls_trust_free(trust);
+    pv_credentials_done(arg);
+    free(arg);
 }
 
 static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
 {
-    struct pv_tls_trust *trust;
     if (up->url.path[0])
         return pv_error(reterr, PRIVY_EINVAL, "url: '%s': tls:// has no path", up->url_text);
-    enum privy_status status = pv_streamed_trust(up, &trust, reterr);
-    if (status != PRIVY_OK)
-        return status;
-    up->shared = trust;
-    up->shared_free = trust_free;
-    return PRIVY_OK;
+    up->shared = calloc(1, sizeof(struct pv_credentials));
+    up->shared_free = credentials_free;
+    return up->shared ? pv_credentials_init(up->shared, up, reterr)
+                      : pv_error(reterr, PRIVY_ENOMEM, "no memory");
 }
 
 static bool start(struct pv_endpoint *e)
 {
     struct dot *d = pv_endpoint_state(e);
-    d->tls = pv_tls_context_new(pv_endpoint_loop(e), pv_endpoint_upstream(e)->shared, "dot", false);
+    d->tls = pv_streamed_context(e, pv_endpoint_upstream(e)->shared, "dot", false);
     return d->tls != NULL;
 }
 
@@ -35,6 +33,12 @@ static void stop(struct pv_endpoint *e)
 {
     struct dot *d = pv_endpoint_state(e);
     pv_tls_context_free(d->tls);
+}
+
+static void refresh(struct pv_endpoint *e)
+{
+    struct dot *d = pv_endpoint_state(e);
+    pv_tls_context_refresh(d->tls);
 }
 
 static void open(struct pv_conn *c)
@@ -55,6 +59,7 @@ const struct pv_proto pv_proto_dot[] = {
         .check = check,
         .start = start,
         .stop = stop,
+        .refresh = refresh,
         .open = open,
         .room = pv_framed_room,
         .send = pv_framed_send,

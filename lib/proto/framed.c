@@ -22,7 +22,7 @@ static struct pv_framed *framed(const struct pv_conn *c)
 static void opened(void *arg)
 {
     struct pv_framed *f = arg;
-    struct pv_conn_facts facts = pv_streamed_facts(f->conn, pv_stream_tls_facts(f->stream));
+    struct pv_conn_facts facts = pv_streamed_facts(pv_stream_tls_facts(f->stream));
     pv_conn_ready(f->conn, &facts);
 }
 

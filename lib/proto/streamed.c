@@ -2,7 +2,7 @@
 
 /* The name given, else the URL's host. Pins without a name: the pin alone decides
  * [RFC 7858 §4.2]. */
-enum privy_status pv_streamed_trust(const struct pv_upstream *up, struct pv_tls_trust **ret,
+static enum privy_status find_trust(const struct pv_upstream *up, struct pv_tls_trust **ret,
                                     struct privy_error *reterr)
 {
     const struct pv_url *url = &up->url;
@@ -22,11 +22,53 @@ enum privy_status pv_streamed_trust(const struct pv_upstream *up, struct pv_tls_
     return pv_tls_trust_new(&options, ret, reterr);
 }
 
-struct pv_conn_facts pv_streamed_facts(struct pv_conn *c, const struct pv_tls_facts *tls)
+static enum privy_status find_identity(const struct pv_upstream *up, struct pv_identity **ret,
+                                       struct privy_error *reterr)
 {
-    struct pv_upstream *up = pv_endpoint_upstream(pv_conn_endpoint(c));
+    char owner[80];
+    const struct pv_identity_options options = {.owner = owner,
+                                                .cert = up->client_cert,
+                                                .key = up->client_key,
+                                                .passphrase_file = up->client_key_passphrase_file};
+    if (!pv_upstream_has_identity(up))
+        return PRIVY_OK;
+    snprintf(owner, sizeof owner, "upstream %s", up->name);
+    return pv_identity_new(&options, ret, reterr);
+}
+
+enum privy_status pv_credentials_init(struct pv_credentials *c, const struct pv_upstream *up,
+                                      struct privy_error *reterr)
+{
+    *c = (struct pv_credentials){0};
+    enum privy_status status = find_trust(up, &c->trust, reterr);
+    return status == PRIVY_OK ? find_identity(up, &c->identity, reterr) : status;
+}
+
+void pv_credentials_done(struct pv_credentials *c)
+{
+    pv_tls_trust_free(c->trust);
+    pv_identity_free(c->identity);
+}
+
+static void renewed(void *arg)
+{
+    pv_endpoint_renew(arg);
+}
+
+struct pv_tls_context *pv_streamed_context(struct pv_endpoint *e, const struct pv_credentials *c,
+                                           const char *alpn, bool alpn_required)
+{
+    struct pv_tls_context *tls =
+        pv_tls_context_new(pv_endpoint_loop(e), c->trust, alpn, alpn_required);
+    if (tls && c->identity)
+        pv_tls_context_set_identity(tls, c->identity, renewed, e);
+    return tls;
+}
+
+struct pv_conn_facts pv_streamed_facts(const struct pv_tls_facts *tls)
+{
     return (struct pv_conn_facts){.resumed = tls && tls->resumed,
-                                  .client_auth = tls && pv_upstream_has_identity(up)};
+                                  .client_auth = tls && tls->client_auth};
 }
 
 enum pv_outcome pv_streamed_outcome(enum pv_stream_fault fault)

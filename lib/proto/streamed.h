@@ -6,10 +6,20 @@
 #include "conn/proto.h"
 #include "net/stream.h"
 
-/* For check(): who must be in the certificate, and signed by whom. */
-enum privy_status pv_streamed_trust(const struct pv_upstream *, struct pv_tls_trust **ret,
-                                    struct privy_error *reterr);
-struct pv_conn_facts pv_streamed_facts(struct pv_conn *, const struct pv_tls_facts *tls_or_null);
+/* Whom we trust, and who we are to the server. Shared by all threads. */
+struct pv_credentials {
+    struct pv_tls_trust *trust;
+    struct pv_identity *identity; /* NULL: none */
+};
+/* For check(): reads the files that the user named. Whatever it returns, pv_credentials_done(). */
+enum privy_status pv_credentials_init(struct pv_credentials *, const struct pv_upstream *,
+                                      struct privy_error *reterr);
+void pv_credentials_done(struct pv_credentials *);
+/* For start(). Connections are replaced when the identity changes. NULL: no memory. */
+struct pv_tls_context *pv_streamed_context(struct pv_endpoint *, const struct pv_credentials *,
+                                           const char *alpn, bool alpn_required);
+
+struct pv_conn_facts pv_streamed_facts(const struct pv_tls_facts *tls_or_null);
 enum pv_outcome pv_streamed_outcome(enum pv_stream_fault);
 
 #endif

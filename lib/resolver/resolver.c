@@ -131,6 +131,16 @@ static void give_back(struct privy_resolver *r, struct pv_list *fresh)
     }
 }
 
+/* Upstreams may stay the same while their files change. */
+static void refresh_all(struct privy_resolver *r)
+{
+    pv_list_each (it, &r->endpoints) {
+        struct pv_endpoint *e = ENDPOINT(it);
+        if (e->proto->refresh)
+            e->proto->refresh(e);
+    }
+}
+
 enum privy_status privy_resolver_set_upstreams(struct privy_resolver *r,
                                                struct privy_upstreams *set)
 {
@@ -148,6 +158,7 @@ enum privy_status privy_resolver_set_upstreams(struct privy_resolver *r,
         pv_endpoint_drain(e);
     }
     pv_list_splice(&r->endpoints, &fresh);
+    refresh_all(r);
     pv_upstreams_seal(set);
     privy_upstreams_ref(set);
     privy_upstreams_unref(r->set);

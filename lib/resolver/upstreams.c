@@ -127,17 +127,18 @@ static enum privy_status settle_name(const struct privy_upstreams *set, struct p
     return PRIVY_OK;
 }
 
-/* A file replaced under the same name makes another upstream of it. */
-static uint64_t stamp(uint64_t seed, const char *path)
+/* A file replaced under the same name makes another upstream of it. (Not one of an identity: that
+ * is read again while it is used.) */
+static uint64_t stamp(const char *path)
 {
     struct stat st;
-    uint64_t facts[5] = {seed};
+    uint64_t facts[4];
     if (!path || stat(path, &st) != 0)
-        return seed;
-    facts[1] = (uint64_t)st.st_ino;
-    facts[2] = (uint64_t)st.st_size;
-    facts[3] = (uint64_t)st.st_mtim.tv_sec;
-    facts[4] = (uint64_t)st.st_mtim.tv_nsec;
+        return 0;
+    facts[0] = (uint64_t)st.st_ino;
+    facts[1] = (uint64_t)st.st_size;
+    facts[2] = (uint64_t)st.st_mtim.tv_sec;
+    facts[3] = (uint64_t)st.st_mtim.tv_nsec;
     return pv_hash(facts, sizeof facts);
 }
 
@@ -146,7 +147,7 @@ static struct pv_upstream *in_previous(const struct privy_upstreams *set,
 {
     for (unsigned i = 0; set->previous && i < set->previous->count; i++) {
         struct pv_upstream *old = set->previous->members[i];
-        if (old->files == up->files && pv_upstream_equal(old, up))
+        if (old->ca_stamp == up->ca_stamp && pv_upstream_equal(old, up))
             return pv_upstream_ref(old);
     }
     return NULL;
@@ -175,9 +176,6 @@ static enum privy_status admit(const struct privy_upstreams *set, struct pv_upst
 static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
 {
     const struct pv_proto *proto = up->proto;
-    if (pv_upstream_has_identity(up))
-        return pv_error(reterr, PRIVY_EUNSUPPORTED,
-                        "client_cert: this version cannot present client certificates");
     return proto->check ? proto->check(up, reterr) : PRIVY_OK;
 }
 
@@ -205,8 +203,7 @@ enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *u
     if (status != PRIVY_OK)
         return status;
     up->proto = proto;
-    up->files = stamp(stamp(stamp(stamp(0, up->ca_file), up->client_cert), up->client_key),
-                      up->client_key_passphrase_file);
+    up->ca_stamp = stamp(up->ca_file);
     status = settle_name(set, up, options && options->name, reterr);
     if (status == PRIVY_OK)
         status = admit(set, up, reterr);

@@ -60,7 +60,7 @@ struct pv_upstream {
     char *client_cert, *client_key, *client_key_passphrase_file;
     char *method; /* of HTTP: "post", "get", "auto"; NULL: not given */
     bool tls13_only;
-    uint64_t files; /* digest of what the named files were when it was added (size, time, inode) */
+    uint64_t ca_stamp; /* digest of what ca_file was when it was added (size, time, inode) */
     const struct pv_proto *proto; /* conn/proto.h; set by the set it is added to */
     void *shared; /* the protocol's state per process (trust), made by its check() */
     void (*shared_free)(void *);

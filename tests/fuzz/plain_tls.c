@@ -41,6 +41,17 @@ struct pv_tls_context *pv_tls_context_new(struct pv_loop *loop, const struct pv_
     return calloc(1, sizeof(struct pv_tls_context));
 }
 
+void pv_tls_context_set_identity(struct pv_tls_context *c, struct pv_identity *identity,
+                                 void (*renewed)(void *arg), void *arg)
+{
+    (void)c, (void)identity, (void)renewed, (void)arg;
+}
+
+void pv_tls_context_refresh(struct pv_tls_context *c)
+{
+    (void)c;
+}
+
 void pv_tls_context_free(struct pv_tls_context *c)
 {
     PV_BUG_IF(c && c->sessions != 0);

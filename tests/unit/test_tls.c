@@ -290,7 +290,7 @@ static void S2_versions(void **state)
     attempt(&o, &(struct peer_options){.cert = &leaf, .version = TLS1_2_VERSION}, &c);
     assert_false(c.opened);
     assert_int_equal(c.fault, PV_STREAM_TLS);
-    assert_string_equal(c.reason, "TLS alert: protocol version");
+    assert_string_equal(c.reason, "the server speaks no TLS 1.3, which is asked of it");
 }
 
 static void S3_alpn(void **state)
