@@ -3,6 +3,7 @@
 #include "build_date.generated.h"
 #include "net/ticket.h"
 #include "net/trust.h"
+#include "net/watch.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -14,6 +15,7 @@
 /* Handshake messages a server may send after the handshake without any data between them. */
 enum { MESSAGE_BUDGET = 64 };
 enum { RECORD = 16384 }; /* octets of data at most */
+enum { AT_ONCE_US = 1000000 };
 
 struct pv_tls_context {
     unsigned refs; /* the owner and each session */
@@ -23,6 +25,13 @@ struct pv_tls_context {
     char alpn[16];
     bool alpn_required;
     struct pv_tickets tickets;
+
+    struct pv_identity *identity; /* NULL: none */
+    unsigned generation;          /* of it, when the tickets were given */
+    struct pv_watch *watch;
+    struct pv_deferred renewal;
+    void (*renewed)(void *arg);
+    void *renewed_arg;
 };
 
 struct pv_tls {
@@ -31,9 +40,11 @@ struct pv_tls {
     SSL *ssl;
     struct pv_addr local;
     bool done;          /* handshake over, peer authenticated */
-    SSL_SESSION *early; /* a TLS 1.2 session comes before the peer is authenticated */
+    SSL_SESSION *early; /* a session that came before both sides are content */
     unsigned wants, messages;
     bool flooded, at_end; /* what the BIO met */
+    bool wrote, heard;    /* data, since the handshake */
+    uint64_t since;       /* µs: its end */
     int sock_error;
     struct pv_tls_facts facts;
     enum pv_tls_fault fault;
@@ -121,16 +132,45 @@ static bool attach_bio(struct pv_tls *t)
 
 /* ---- context ---- */
 
+/* In TLS 1.2 the ticket comes before we have seen all; and a server that wants to see our
+ * certificate gives tickets before it says what it thinks of it: only data is its consent. */
+static bool is_settled(const struct pv_tls *t)
+{
+    return t->done && (!t->facts.asked || t->heard);
+}
+
+static void keep_session(struct pv_tls *t, SSL_SESSION *session)
+{
+    pv_tickets_add(&t->context->tickets, session, &t->local, pv_age_now(t->context->loop));
+}
+
+static void keep_early(struct pv_tls *t)
+{
+    if (!t->early || !is_settled(t))
+        return;
+    keep_session(t, t->early);
+    t->early = NULL;
+}
+
 static int on_new_session(SSL *ssl, SSL_SESSION *session)
 {
     struct pv_tls *t = SSL_get_app_data(ssl);
-    if (t->done) {
-        pv_tickets_add(&t->context->tickets, session, &t->local, pv_age_now(t->context->loop));
+    if (is_settled(t)) {
+        keep_session(t, session);
         return 1;
     }
     SSL_SESSION_free(t->early);
     t->early = session;
     return 1; /* we keep the reference */
+}
+
+/* Runs exactly when the server asks for a certificate. */
+static int on_certificate_request(SSL *ssl, void *arg)
+{
+    struct pv_tls *t = SSL_get_app_data(ssl);
+    (void)arg;
+    t->facts.asked = true;
+    return !t->context->identity || pv_identity_use(t->context->identity, ssl);
 }
 
 static bool set_ciphers(SSL_CTX *ctx, bool tls13_only)
@@ -157,6 +197,7 @@ static void set_manners(SSL_CTX *ctx)
     SSL_CTX_set_timeout(ctx, PV_TICKET_LIFE);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, on_new_session);
+    SSL_CTX_set_cert_cb(ctx, on_certificate_request, NULL);
 }
 
 static bool set_alpn(struct pv_tls_context *c, const char *alpn)
@@ -195,6 +236,7 @@ static void context_unref(struct pv_tls_context *c)
 {
     if (--c->refs > 0)
         return;
+    pv_undefer(&c->renewal);
     pv_tickets_drop(&c->tickets);
     SSL_CTX_free(c->ssl_ctx);
     free(c);
@@ -202,13 +244,62 @@ static void context_unref(struct pv_tls_context *c)
 
 void pv_tls_context_free(struct pv_tls_context *c)
 {
-    if (c)
-        context_unref(c);
+    if (!c)
+        return;
+    pv_watch_free(c->watch);
+    c->watch = NULL;
+    c->renewed = NULL;
+    context_unref(c);
 }
 
 void pv_tls_tickets_drop(struct pv_tls_context *c)
 {
     pv_tickets_drop(&c->tickets);
+}
+
+/* ---- identity ---- */
+
+static void run_renewal(struct pv_deferred *d)
+{
+    struct pv_tls_context *c = pv_container(d, struct pv_tls_context, renewal);
+    if (c->renewed)
+        c->renewed(c->renewed_arg);
+}
+
+/* Tickets of the old one would let it live on [V10]. */
+static void notice_change(struct pv_tls_context *c)
+{
+    unsigned generation = pv_identity_generation(c->identity);
+    if (c->generation == generation)
+        return;
+    c->generation = generation;
+    pv_tickets_drop(&c->tickets);
+    pv_defer(c->loop, &c->renewal, run_renewal);
+}
+
+void pv_tls_context_refresh(struct pv_tls_context *c)
+{
+    if (!c->identity)
+        return;
+    pv_identity_refresh(c->identity);
+    notice_change(c);
+}
+
+static void on_files_changed(void *arg)
+{
+    pv_tls_context_refresh(arg);
+}
+
+void pv_tls_context_set_identity(struct pv_tls_context *c, struct pv_identity *identity,
+                                 void (*renewed)(void *arg), void *arg)
+{
+    const struct pv_identity_options *files = pv_identity_files(identity);
+    const char *const paths[] = {files->cert, files->key, files->passphrase_file, NULL};
+    c->identity = identity;
+    c->generation = pv_identity_generation(identity);
+    c->renewed = renewed;
+    c->renewed_arg = arg;
+    c->watch = pv_watch_new(c->loop, paths, on_files_changed, c); /* NULL: each minute, then */
 }
 
 /* ---- session ---- */
@@ -238,6 +329,19 @@ static bool begin(struct pv_tls *t)
     return true;
 }
 
+static int fail(struct pv_tls *t, enum pv_tls_fault fault, const char *format, ...) PV_PRINTF(3, 4);
+
+static void check_identity(struct pv_tls *t)
+{
+    struct pv_tls_context *c = t->context;
+    if (!c->identity)
+        return;
+    pv_identity_refresh_sometimes(c->identity, pv_age_now(c->loop));
+    notice_change(c);
+    if (pv_identity_expired(c->identity))
+        fail(t, PV_TLS_UNTRUSTED, "our client certificate has expired");
+}
+
 struct pv_tls *pv_tls_new(struct pv_tls_context *c, struct pv_sock *sock)
 {
     struct pv_tls *t = calloc(1, sizeof *t);
@@ -247,6 +351,7 @@ struct pv_tls *pv_tls_new(struct pv_tls_context *c, struct pv_sock *sock)
     c->refs++;
     t->sock = sock;
     t->wants = PV_SOCK_WRITE;
+    check_identity(t); /* before a ticket is offered */
     if (begin(t))
         return t;
     pv_tls_free(t);
@@ -267,8 +372,6 @@ void pv_tls_free(struct pv_tls *t)
 }
 
 /* ---- what went wrong, in plain words ---- */
-
-static int fail(struct pv_tls *t, enum pv_tls_fault fault, const char *format, ...) PV_PRINTF(3, 4);
 
 static int fail(struct pv_tls *t, enum pv_tls_fault fault, const char *format, ...)
 {
@@ -319,12 +422,74 @@ static int fail_sock(struct pv_tls *t, int error)
     return fail(t, PV_TLS_NETWORK, "%s%s", strerror(error), when);
 }
 
+/* Is it about our certificate? In TLS 1.3 the server's verdict comes after the handshake
+ * [RFC 8446 §4.4.2.4]. */
+static bool is_verdict(const struct pv_tls *t, int alert)
+{
+    switch (alert) {
+    case SSL_AD_BAD_CERTIFICATE:
+    case SSL_AD_UNSUPPORTED_CERTIFICATE:
+    case SSL_AD_CERTIFICATE_REVOKED:
+    case SSL_AD_CERTIFICATE_EXPIRED:
+    case SSL_AD_CERTIFICATE_UNKNOWN:
+    case SSL_AD_UNKNOWN_CA:
+    case SSL_AD_ACCESS_DENIED:
+        return t->facts.asked || t->done;
+    case SSL_AD_HANDSHAKE_FAILURE: /* TLS 1.2 has no word for it */
+        return t->facts.asked && !t->context->identity;
+    case SSL_AD_CERTIFICATE_REQUIRED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool accepts_issuer(const struct pv_tls *t)
+{
+    const STACK_OF(X509_NAME) *accepted = SSL_get0_peer_CA_list(t->ssl);
+    X509 *leaf = SSL_get_certificate(t->ssl);
+    if (!leaf || sk_X509_NAME_num(accepted) <= 0)
+        return true; /* it does not say */
+    for (int i = 0; i < sk_X509_NAME_num(accepted); i++)
+        if (X509_NAME_cmp(sk_X509_NAME_value(accepted, i), X509_get_issuer_name(leaf)) == 0)
+            return true;
+    return false;
+}
+
+static int fail_refused(struct pv_tls *t, const char *why)
+{
+    if (!t->context->identity)
+        return fail(t, PV_TLS_UNTRUSTED,
+                    "the server demands a client certificate, none is configured");
+    return fail(t, PV_TLS_UNTRUSTED, "the server rejected our certificate: %s%s", why,
+                accepts_issuer(t) ? "" : "; it accepts other issuers");
+}
+
+/* It asked, was shown one or not, and closed without a word: at once, or when it was asked
+ * something. */
+static bool is_silent_verdict(const struct pv_tls *t)
+{
+    bool at_once = pv_now(t->context->loop) < t->since + AT_ONCE_US;
+    return t->done && t->facts.asked && !t->heard && (t->wrote || at_once);
+}
+
+/* A client certificate raises the bar: TLS 1.2 would show it to everybody on the way. */
+static const char *older_text(const struct pv_tls *t)
+{
+    return t->context->trust->tls13_only ? "the server speaks no TLS 1.3, which is asked of it"
+                                         : "the server speaks only an older TLS than allowed";
+}
+
 /* OpenSSL's reason codes are mostly jargon; these happen in practice. */
 static int fail_protocol(struct pv_tls *t, int reason)
 {
     if (reason > SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256) {
         int alert = reason - SSL_AD_REASON_OFFSET;
         const char *text = SSL_alert_desc_string_long(alert);
+        if (is_verdict(t, alert))
+            return fail_refused(t, text);
+        if (alert == SSL_AD_PROTOCOL_VERSION)
+            return fail(t, PV_TLS_PROTOCOL, "%s", older_text(t));
         if (strcmp(text, "unknown") == 0)
             return fail(t, PV_TLS_PROTOCOL, "TLS alert: number %d", alert);
         return fail(t, PV_TLS_PROTOCOL, "TLS alert: %s", text);
@@ -342,7 +507,7 @@ static int fail_protocol(struct pv_tls *t, int reason)
             return fail(t, PV_TLS_PROTOCOL, "no TLS: the server talks something else");
         break;
     case SSL_R_UNSUPPORTED_PROTOCOL:
-        return fail(t, PV_TLS_PROTOCOL, "the server speaks only an older TLS than allowed");
+        return fail(t, PV_TLS_PROTOCOL, "%s", older_text(t));
     }
     const char *text = ERR_reason_error_string(ERR_PACK(ERR_LIB_SSL, 0, reason));
     return fail(t, PV_TLS_PROTOCOL, "TLS: %s", text ? text : "unknown error");
@@ -376,6 +541,8 @@ static int classify(struct pv_tls *t, int result)
         return fail_untrusted(t, verdict);
     if (t->flooded)
         return fail(t, PV_TLS_PROTOCOL, "TLS: handshake messages without end");
+    if ((error == SSL_ERROR_ZERO_RETURN || t->at_end) && is_silent_verdict(t))
+        return fail_refused(t, "closed without an answer");
     if (error == SSL_ERROR_ZERO_RETURN || t->at_end)
         return fail(t, PV_TLS_CLOSED, "closed by the server%s",
                     t->done ? "" : " during the TLS handshake");
@@ -429,6 +596,9 @@ static int authenticate(struct pv_tls *t)
     if (!take_alpn(t))
         return fail(t, PV_TLS_PROTOCOL, "the server does not offer %s (ALPN)", t->context->alpn);
     t->facts.pinned = trust->pin_count > 0;
+    t->facts.client_auth = t->context->identity && (t->facts.asked || t->facts.resumed);
+    if (t->context->identity && !t->facts.resumed)
+        pv_identity_was_asked(t->context->identity, t->facts.asked);
     snprintf(t->facts.version, sizeof t->facts.version, "%s", SSL_get_version(t->ssl));
     return 1;
 }
@@ -444,12 +614,11 @@ int pv_tls_handshake(struct pv_tls *t)
     if (authenticate(t) < 0)
         return -1;
     t->done = true;
+    t->since = pv_now(t->context->loop);
     t->wants = PV_SOCK_READ;
     SSL_set_msg_callback(t->ssl, on_message);
     SSL_set_msg_callback_arg(t->ssl, t);
-    if (t->early)
-        on_new_session(t->ssl, t->early);
-    t->early = NULL;
+    keep_early(t);
     return 1;
 }
 
@@ -466,6 +635,8 @@ ssize_t pv_tls_read(struct pv_tls *t, void *bytes, size_t n)
     if (result != 1)
         return t->fault ? -1 : classify(t, result);
     t->messages = 0;
+    t->heard = true;
+    keep_early(t);
     return (ssize_t)moved;
 }
 
@@ -476,6 +647,7 @@ ssize_t pv_tls_write(struct pv_tls *t, const void *bytes, size_t n)
     size_t moved;
     ERR_clear_error();
     int result = SSL_write_ex(t->ssl, bytes, n < RECORD ? n : RECORD, &moved);
+    t->wrote |= result == 1;
     return result == 1 ? (ssize_t)moved : classify(t, result);
 }
 
