@@ -33,31 +33,13 @@ if os.getuid() != 0:
 if "--inside" not in sys.argv:
     namespaces()
 
-from harness import NAME, Daemon, Process, SystemTest, servers  # noqa: E402
-from peer import Peer  # noqa: E402
+from harness import NAME, Daemon, Process, SystemTest, Upstream, servers  # noqa: E402
 
 
-class Fault:
-    """What the server does: switched while it runs. `stale` connections stay silent, new ones work."""
-
-    def __init__(self):
-        self.mode, self.turn = "good", 0
-
-    def switch(self, mode):
-        self.mode, self.turn = mode, self.turn + 1
-
-    def behave(self, talk):
-        born = self.turn
-        for query in talk.queries():
-            mode = self.mode
-            if mode == "stale":
-                mode = "silent" if born < self.turn else "good"
-            if mode == "good":
-                talk.answer(query)
-            elif mode == "half":
-                reply = talk.reply(query)
-                talk.send(len(reply).to_bytes(2, "big") + reply[:len(reply) // 2])
-                threading.Event().wait()  # this connection is out of step for good
+# What the server does meanwhile, and when it has healed: a connection with half an answer stays so.
+FAULTS = {"stale": ("silence on old connections", "honest"),
+          "half": ("half answer", "silence on old connections"),
+          "down": ("refuse", "honest")}
 
 
 def unbound(test):
@@ -141,20 +123,18 @@ class Bench(SystemTest):
         return results
 
     def measure(self, name, mode):
-        fault = Fault()
+        fault, healed_deeds = FAULTS[mode]
         self.client = Daemon(self.path("client"), None)
-        peer = Peer(UPSTREAM, self.certificate, fault.behave).start()
+        peer = Upstream(UPSTREAM, self.certificate).start()
         process = self.forwarder(name)
         process.ready(lambda: self.answers("ready.example", 1) == 0)
         for i in range(10):
             self.answers(f"warm{i}.example")
+        peer.behave(fault)
         if mode == "down":
-            peer.stop()
-        fault.switch(mode)
+            peer.disconnect()
         results = self.load(f"{mode}-")
-        if mode == "down":
-            peer.start()
-        fault.switch("good")
+        peer.behave(healed_deeds)
         healed, begun = None, time.monotonic()
         while healed is None and time.monotonic() - begun < HEALING:
             if self.answers(f"heal{time.monotonic()}.example", 1) == 0:
@@ -165,7 +145,7 @@ class Bench(SystemTest):
         return results, healed
 
     def runTest(self):
-        for mode in ("stale", "half", "down"):
+        for mode in FAULTS:
             for name in ("privydnsd", *OTHERS):
                 results, healed = self.measure(name, mode)
                 good = sum(rcode == 0 for rcode, _ in results)

@@ -122,6 +122,14 @@ def half_answer():
     return act
 
 
+@deed(r"noise")
+def noise():
+    """No frames, but another protocol's text."""
+    def act(way):
+        way.go = lambda: way.conn.send(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 10)
+    return act
+
+
 @deed(r"length (?P<length>\d+)")
 def false_length(length):
     """So much in the frame's head; of a message only so much."""
@@ -138,6 +146,15 @@ def end_on_query(how):
     """Instead of an answer: goodbye, FIN without it, RST, or no more from here."""
     def act(way):
         way.go = getattr(way.conn, how.replace("-", "_"))
+    return act
+
+
+@deed(r"(?P<how>close|cut|reset) on query (?P<number>\d+) of each connection")
+def end_on_nth_query(how, number):
+    """Instead of an answer to that one."""
+    def act(way):
+        if way.conn.asked >= int(number):
+            way.go = getattr(way.conn, how)
     return act
 
 

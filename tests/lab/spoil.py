@@ -242,6 +242,13 @@ def false_rdlength(length):
     return act
 
 
+@deed(r"without the last (?P<count>\d+) octets")
+def cut_short(count):
+    def act(way):
+        way.octets = way.message()[:-int(count)]
+    return act
+
+
 @deed(r"empty address")
 def empty_address():
     def act(way):

@@ -39,8 +39,27 @@ def family_of(address):
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-class Conn:
+class Talk:
+    """What a test's function has beside frame() and the ends."""
+
+    def later(self, seconds, action):
+        self.upstream.later(seconds, action)
+
+    def reply(self, query, address=None, ttl=60):
+        """The right reply to a query, to be sent, or spoiled and sent."""
+        reply = answers.Reply(query, ttl)
+        if address and reply.rdtype == answers.A:
+            reply.answer = [answers.record(answers.A, ttl, socket.inet_aton(address))]
+        return bytearray(bytes(reply))
+
+    def answer(self, query, **options):
+        self.frame(self.reply(query, **options))
+
+
+class Conn(Talk):
     """A connection: TLS in memory, so that each octet on the wire is ours to choose."""
+
+    is_datagram = False
 
     def __init__(self, upstream, plain, number):
         self.upstream, self.socket, self.number = upstream, plain, number
@@ -218,26 +237,11 @@ class Conn:
                 pass
         self.finish(closing)
 
-    # ---- for functions of tests ----
 
-    def later(self, seconds, action):
-        self.upstream.later(seconds, action)
-
-    def reply(self, query, address=None, ttl=60):
-        """The right reply to a query, to be sent, or spoiled and sent."""
-        reply = answers.Reply(query, ttl)
-        if address and reply.rdtype == answers.A:
-            reply.answer = [answers.record(answers.A, ttl, socket.inet_aton(address))]
-        return bytearray(bytes(reply))
-
-    def answer(self, query, **options):
-        self.frame(self.reply(query, **options))
-
-
-class Datagram:
+class Datagram(Talk):
     """A query over UDP, as a connection that carries this one only."""
 
-    tls, ready, open, turn = None, True, True, 0
+    tls, ready, open, is_datagram = None, True, True, True
 
     def __init__(self, upstream, client):
         self.upstream, self.client = upstream, client
@@ -264,7 +268,8 @@ class Datagram:
 class Upstream:
     """Listens and does its deeds. certificate None: plain TCP and UDP."""
 
-    def __init__(self, address, certificate=None, answer=None, port=None, prepare=None):
+    def __init__(self, address, certificate=None, answer=None, port=None, prepare=None,
+                 first_deeds="honest"):
         self.address, self.port = address, port or (853 if certificate else 53)
         self.answer = answer
         self.first_context = self.context = certificate and self.new_context(certificate)
@@ -275,7 +280,7 @@ class Upstream:
         self.early_data = 0
         self.kept = collections.deque(maxlen=KEPT)
         self.conns, self.dirty, self.watched = set(), set(), {}
-        self.deeds, self.turn = deeds.Deeds(), 0
+        self.deeds, self.turn = deeds.Deeds(first_deeds), 0
         self.timers, self.order = [], itertools.count()
         self.selector = selectors.DefaultSelector()
         self.listener = self.udp = self.thread = None
@@ -466,6 +471,14 @@ class Upstream:
             self.deeds.received(conn, query)
 
     # ---- for scenarios and tests ----
+
+    def behave(self, text):
+        """From another thread: from now on it does these deeds."""
+        self.call(lambda: self.set_deeds(text))
+
+    def disconnect(self):
+        """From another thread: ends all connections there are."""
+        self.call(lambda: [conn.cut() for conn in list(self.conns)])
 
     def set_deeds(self, text):
         """From now on it does these."""

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -28,6 +29,10 @@ import servers
 from servers import CA, Dnsdist, KnotResolver, Process, Unbound, wait_until  # noqa: F401
 
 SOURCE = Path(__file__).resolve().parents[2]
+sys.path.append(str(SOURCE / "tests" / "lab"))
+
+from upstream import Upstream  # noqa: E402
+
 BUILD = Path(os.environ.get("PRIVYDNS_BUILD", SOURCE / "build-test"))
 PRIVYDNSD = BUILD / "daemon" / "privydnsd"
 PRIVYDNS = BUILD / "daemon" / "privydns"
@@ -207,6 +212,11 @@ class Load(threading.Thread):
         return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
+def honest(conn, query):
+    """A scripted server's answer to everything."""
+    conn.answer(query, address="192.0.2.10")
+
+
 class SystemTest(unittest.TestCase):
     """A test with a directory, a CA, and servers that end with it."""
 
@@ -242,6 +252,10 @@ class SystemTest(unittest.TestCase):
     def unbound(self, address="127.0.0.2", certificate=None, **options):
         return self.begin(Unbound(self.path("unbound"), address, 853,
                                   certificate or self.certificate, **options))
+
+    def scripted(self, answer=honest, address="127.0.0.2", certificate=None, **options):
+        """A scripted DoT server: answer(conn, query) is called in its thread for each query."""
+        return self.begin(Upstream(address, certificate or self.certificate, answer, **options))
 
     @classmethod
     def upstream(cls, server_or_address, name=NAME, **more):

@@ -7,8 +7,8 @@ import dns.message
 import dns.rcode
 import dns.rdatatype
 
-from harness import SOURCE, Daemon, SystemTest, Unbound, ede, read_frame, send_frame, texts
-from peer import Peer
+from harness import (SOURCE, Daemon, SystemTest, Unbound, Upstream, ede, honest, read_frame,
+                     send_frame, texts)
 
 VECTORS = json.loads((SOURCE / "tests" / "vectors" / "dns-messages.json").read_text())
 
@@ -19,15 +19,10 @@ class ClientQueries(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.peer = cls.begin_for_class(Peer("127.0.0.2", cls.certificate, cls.behave))
+        cls.peer = cls.begin_for_class(Upstream("127.0.0.2", cls.certificate, honest))
         # nothing cached: what one vector asks must not answer another
         config = cls.config(cls.peer, cache={"size": 0})
         cls.privydnsd = cls.begin_for_class(Daemon(cls.path("privydnsd"), config))
-
-    @staticmethod
-    def behave(talk):
-        for query in talk.queries():
-            talk.answer(query)
 
     def tcp(self, message):
         """The reply over TCP: octets, or None where the daemon closed instead."""
@@ -87,7 +82,7 @@ class LocalZones(SystemTest):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        cls.peer = cls.begin_for_class(Peer("127.0.0.2", cls.certificate, ClientQueries.behave))
+        cls.peer = cls.begin_for_class(Upstream("127.0.0.2", cls.certificate, honest))
         cls.privydnsd = cls.begin_for_class(Daemon(cls.path("privydnsd"), cls.config(cls.peer)))
 
     def check(self, vector):
@@ -131,15 +126,13 @@ class Truncation(SystemTest):
     def check(self, vector):
         upstream = bytes.fromhex(vector["upstream_hex"])
 
-        def behave(talk):
-            for query in talk.queries():
-                if query[12]:
-                    talk.frame(query[:2] + upstream[2:])
-                else:
-                    talk.answer(query)
+        def answer(conn, query):
+            if query[12]:
+                conn.frame(query[:2] + upstream[2:])
+            else:
+                honest(conn, query)
 
-        peer = self.begin(Peer("127.0.0.2", self.certificate, behave))
-        daemon = self.daemon(peer)
+        daemon = self.daemon(self.scripted(answer))
         reply = daemon.raw(bytes.fromhex(vector["client_query_hex"]))
         self.assertEqual(reply and reply.hex(), vector["expect_hex"])
 
@@ -150,7 +143,7 @@ for each in VECTORS["truncation"]:
 
 class Keepalive(SystemTest):
     def test_offered_over_tcp_only(self):
-        daemon = self.daemon(self.begin(Peer("127.0.0.2", self.certificate, ClientQueries.behave)))
+        daemon = self.daemon(self.scripted())
         option = dns.edns.GenericOption(11, b"")
         reply = daemon.ask("keep.example", tcp=True, use_edns=0, options=[option])
         found = [o.to_wire() for o in reply.options if int(o.otype) == 11]
@@ -161,7 +154,7 @@ class Keepalive(SystemTest):
 
 class WithoutRecursion(SystemTest):
     def test_only_what_is_cached(self):
-        peer = self.begin(Peer("127.0.0.2", self.certificate, ClientQueries.behave))
+        peer = self.scripted()
         daemon = self.daemon(peer)
         query = dns.message.make_query("rd.example", "A", use_edns=0)
         query.flags &= ~dns.flags.RD
@@ -178,13 +171,10 @@ class WithoutRecursion(SystemTest):
 class Routes(SystemTest):
     def test_longest_zone_wins(self):
         def answering(address):
-            def behave(talk):
-                for query in talk.queries():
-                    talk.answer(query, address=address)
-            return behave
-        default = self.begin(Peer("127.0.0.2", self.certificate, answering("192.0.2.1")))
-        corp = self.begin(Peer("127.0.0.3", self.certificate, answering("192.0.2.2")))
-        lab = self.begin(Peer("127.0.0.4", self.certificate, answering("192.0.2.3")))
+            return lambda conn, query: conn.answer(query, address=address)
+        default = self.scripted(answering("192.0.2.1"))
+        corp = self.scripted(answering("192.0.2.2"), "127.0.0.3")
+        lab = self.scripted(answering("192.0.2.3"), "127.0.0.4")
         config = self.config(default)
         config["pools"]["corp"] = {"upstreams": [self.upstream(corp)]}
         config["pools"]["lab"] = {"upstreams": [self.upstream(lab)]}

@@ -1,20 +1,17 @@
 """The program as a process: start, stop, reload, exit codes, configuration faults, drop of rights."""
-import contextlib
 import os
 import pwd
 import re
 import signal
 import socket
 import subprocess
-import threading
 import time
 
 import dns.message
 import dns.rcode
 
-from harness import (NAME, PRIVYDNSD, USERNS, Daemon, Load, SystemTest, ede, run, servers, texts, trust,
-                     wait_until)
-from peer import Peer, honest
+from harness import (NAME, PRIVYDNSD, USERNS, Daemon, Load, SystemTest, ede, honest, run, servers,
+                     texts, trust, wait_until)
 
 
 class ExitCodes(SystemTest):
@@ -160,12 +157,7 @@ class Stopping(SystemTest):
             self.assertLess(time.monotonic() - begun, 1.5)
 
     def test_what_is_in_flight_is_answered(self):
-        def slow(talk):
-            for query in talk.queries():
-                time.sleep(0.4)
-                talk.answer(query)
-
-        peer = self.begin(Peer("127.0.0.2", self.certificate, slow))
+        peer = self.scripted(lambda conn, query: conn.later(0.4, lambda: honest(conn, query)))
         daemon = self.daemon(peer)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(3)
@@ -192,7 +184,7 @@ class Stopping(SystemTest):
 
 class Reload(SystemTest):
     def test_connections_survive(self):
-        peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
+        peer = self.scripted()
         daemon = self.daemon(peer)
         self.assert_answers(daemon, "before.example")
         config = self.config(peer)
@@ -216,7 +208,7 @@ class Reload(SystemTest):
         self.assertEqual((load.lost, load.rcodes), (0, {0: load.total}))
 
     def test_a_bad_file_changes_nothing_and_says_why(self):
-        peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
+        peer = self.scripted()
         daemon = self.daemon(peer)
         self.assert_answers(daemon, "before.example")
         daemon.write("query: {tries: 0}\nnonsense: true\n")
@@ -227,16 +219,11 @@ class Reload(SystemTest):
         self.assertEqual(peer.accepted, 1)
 
     def test_a_question_outlives_its_pool_and_its_deadline_in_the_file(self):
-        def answer(talk, query):
-            with contextlib.suppress(OSError):  # tried elsewhere meanwhile, all may be over
-                talk.answer(query)
+        def late(conn, query):
+            probe = query[12] == 0
+            conn.later(0 if probe else 2.5, lambda: honest(conn, query))
 
-        def late(talk):
-            for query in talk.queries():
-                probe = query[12] == 0
-                threading.Timer(0 if probe else 2.5, answer, [talk, query]).start()
-
-        peer = self.begin(Peer("127.0.0.2", self.certificate, late))
+        peer = self.scripted(late)
         config = self.config(peer)
         config["pools"]["other"] = {"upstreams": [self.upstream(peer)]}
         config["routes"] = [{"zones": ["other.example"], "pool": "other"}]
@@ -255,7 +242,7 @@ class Reload(SystemTest):
             self.assertEqual(texts(dns.message.from_wire(s.recv(4096)), "A"), ["192.0.2.10"])
 
     def test_does_not_hang_at_a_pipe(self):
-        daemon = self.daemon(self.begin(Peer("127.0.0.2", self.certificate, honest)))
+        daemon = self.daemon(self.scripted())
         drop_ins = daemon.dir / "privydns.yaml.d"
         drop_ins.mkdir()
         os.mkfifo(drop_ins / "10-pipe.yaml")
@@ -265,7 +252,7 @@ class Reload(SystemTest):
         self.assertEqual(daemon.stop(), 0)
 
     def test_no_client_gets_the_log(self):
-        peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
+        peer = self.scripted()
         config = {**self.config(peer), "listen": ["127.0.0.1:53", "127.0.0.1:5353"]}
         daemon = Daemon(self.path("privydnsd"), config)
         child = subprocess.Popen(f"exec {PRIVYDNSD} -c {daemon.file} <&- >&- 2>&-", shell=True)
@@ -294,7 +281,7 @@ class Reload(SystemTest):
         self.assertEqual(daemon.log_lines("configuration reloaded"), [])
 
     def test_listen_changes(self):
-        peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
+        peer = self.scripted()
         daemon = self.daemon(peer)
         config = self.config(peer)
         config["log"]["level"] = "notice"
@@ -310,7 +297,7 @@ class Rights(SystemTest):
     def test_root_becomes_the_user(self):
         if USERNS:
             self.skipTest("needs root: a user namespace knows one user only")
-        peer = self.begin(Peer("127.0.0.2", self.certificate, honest))
+        peer = self.scripted()
         self.ca.dir.chmod(0o755)
         daemon = self.daemon(peer, user="nobody")
         self.assert_answers(daemon)
