@@ -142,6 +142,7 @@ class Daemon(Victim):
     """privydnsd, and questions to it."""
 
     user, workers = "root", 1
+    before = ()  # words before the program
 
     def __init__(self, directory, shim, upstream):
         super().__init__(directory, shim)
@@ -159,9 +160,9 @@ class Daemon(Victim):
             "log": {"target": "stderr", "level": "notice"}}, indent=1))
 
     def start(self):
-        self.run(harness.PRIVYDNSD, "-c", self.file)
+        self.run(*self.before, harness.PRIVYDNSD, "-c", self.file)
 
-    def answers(self, seconds=10):
+    def answers(self, seconds=20):
         """True once it answers; False if it ends instead."""
         query = dns.message.make_query("localhost", "A").to_wire()
         until = time.monotonic() + seconds

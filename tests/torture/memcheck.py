@@ -1,0 +1,97 @@
+"""privydnsd under valgrind's memcheck: python3 memcheck.py BUILD, a build without sanitizers.
+
+One story: questions over UDP and TCP to a DoT upstream, some of which fail; two reloads; the end. No
+error, and no block of memory is lost, definitely or possibly.
+"""
+import argparse
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
+import sandbox  # noqa: E402
+from servers import wait_until  # noqa: E402
+
+QUESTIONS = 100  # over each of UDP and TCP, before each reload
+TIMEOUT = 120
+VALGRIND = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--num-callers=30",
+            "--show-leak-kinds=definite,possible", "--errors-for-leak-kinds=definite,possible")
+
+
+def sometimes_reset(harness):
+    """Answers, but for each seventh query the connection breaks."""
+    asked = 0
+
+    def answer(conn, query):
+        nonlocal asked
+        asked += 1
+        if asked % 7:
+            harness.honest(conn, query)
+        else:
+            conn.reset()
+    return answer
+
+
+def reload(daemon, *addresses):
+    daemon.write(*addresses)
+    before = daemon.text().count("configuration reloaded")
+    daemon.child.send_signal(signal.SIGHUP)
+    wait_until(lambda: daemon.text().count("configuration reloaded") > before, 20,
+               what="a reload")
+
+
+def tell(scenarios, directory):
+    """The story."""
+    scenarios.make_certificates(directory)
+    upstream = scenarios.Upstream(
+        directory, lambda certificate: scenarios.harness.Upstream(
+            scenarios.UPSTREAM, certificate, sometimes_reset(scenarios.harness)),
+        scenarios.PROTOCOLS["dot"][1])
+    upstream.server.start()
+    daemon = scenarios.Daemon(directory, "", upstream.entry())
+    daemon.before = VALGRIND
+    try:
+        daemon.begin()
+        for addresses in (["127.0.0.9"], [], []):
+            for i in range(2 * QUESTIONS):
+                daemon.good_question(tcp=i % 2)
+            reload(daemon, *addresses)
+        daemon.stop()
+    finally:
+        daemon.kill()
+        upstream.server.stop()
+
+
+def inside(name, result_file):
+    import scenarios
+    sandbox.network()
+    begun, word = time.monotonic(), "passed"
+    with tempfile.TemporaryDirectory(prefix="privydns-memcheck-") as directory:
+        try:
+            tell(scenarios, Path(directory))
+        except (scenarios.Broken, TimeoutError) as reason:
+            word = "failed"
+            print(f"-- {name}\n{reason}\n{Path(directory, 'said').read_text()[-8000:]}")
+    print(f"{word:7} {name} ({time.monotonic() - begun:.1f} s)")
+    Path(result_file).write_text(json.dumps({word: 1}))
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("build", type=Path)
+    arguments = parser.parse_args()
+    os.environ["PRIVYDNS_BUILD"] = str(arguments.build.resolve())
+    if arguments.inside:
+        inside(*arguments.inside)
+        return 0
+    return sandbox.run_all(["memcheck"], [__file__, str(arguments.build), "--inside"], 1, TIMEOUT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
