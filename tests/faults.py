@@ -1,5 +1,5 @@
-"""Checks tests/FAULTS: every fault of the catalogue is there once, with tests that exist, or with why
-there is none yet; and every scenario, and every test named after a fault, stands at its fault.
+"""Checks tests/FAULTS: every fault of the catalogue is there once, with tests that exist, or with
+why there is none yet; and every scenario, and every test named after a fault, stands at its fault.
 
 Prints what is wrong as FILE:LINE: problem, else one line.
 """

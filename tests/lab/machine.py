@@ -1,4 +1,4 @@
-"""Words and checks about the daemon as a process: its limits, its memory, its end; and what it sends.
+"""Words and checks about the daemon as a process: its limits, memory and end, and what it sends.
 
     limit descriptors 64, stack 256KiB       of the daemon that the next line starts
     limit descriptors 20                     of the daemon that runs

@@ -137,7 +137,8 @@ class Writer:
 
     def read_option(self):
         """CODE, CODE:HEX; CODE:HEX*N for N of them."""
-        code, data, count = re.fullmatch(r"(\d+)(?::([0-9a-f]*))?(?:\*(\d+))?", self.word()).groups()
+        words = re.fullmatch(r"(\d+)(?::([0-9a-f]*))?(?:\*(\d+))?", self.word())
+        code, data, count = words.groups()
         data = bytes.fromhex(data or "")
         self.options += (struct.pack("!HH", int(code), len(data)) + data) * int(count or 1)
 
@@ -198,8 +199,10 @@ def check_basics(asked, reply):
 def check_address(asked, reply):
     """An address is that of the name asked: no answer was meant for another question."""
     name, end = asked.question[:-4], 12 + len(asked.question)
-    if reply[6:8] == b"\0\1" and reply[end:end + 4] == b"\xc0\x0c\0\1" and \
-            not name.lower().endswith(LOCAL) and reply[end + 12:end + 16] != answers.address_of(name):
+    if reply[6:8] != b"\0\1" or reply[end:end + 4] != b"\xc0\x0c\0\1" or \
+            name.lower().endswith(LOCAL):
+        return
+    if reply[end + 12:end + 16] != answers.address_of(name):
         raise Unexpected(f"another name's address: {reply.hex()}")
 
 
