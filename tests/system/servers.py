@@ -256,7 +256,9 @@ def distinct_address(i):
 
 # ---- servers ----
 
-HTTPS = 443
+def https_port(port, given):
+    """Beside a DoT server on its usual port stands a DoH server on its own."""
+    return given or (443 if port == 853 else None)
 
 class Server:
     """What the servers share: a directory, an address, a process."""
@@ -287,11 +289,12 @@ class Server:
 
 
 class Unbound(Server):
-    """unbound as a resolver over the zone: plain; or DoT, and DoH on port 443, where tls (a
-    Certificate) is given."""
+    """unbound as a resolver over the zone: plain; or DoT and DoH where tls (a Certificate) is
+    given."""
 
-    def __init__(self, directory, address, port, tls=None, distinct=0, extra=""):
+    def __init__(self, directory, address, port, tls=None, distinct=0, extra="", https=None):
         super().__init__(directory, address, port, tls)
+        self.https = https_port(port, https)
         (self.dir / "zone").write_text(zone_text(distinct))
         lines = [
             "server:", 'username: ""', 'chroot: ""', f'directory: "{self.dir}"', 'pidfile: ""',
@@ -304,8 +307,9 @@ class Unbound(Server):
         ]
         if tls:
             lines += [f"tls-port: {port}", f'tls-service-key: "{tls.key}"',
-                      f'tls-service-pem: "{tls.crt}"', f"interface: {address}@{HTTPS}",
-                      f"https-port: {HTTPS}"]
+                      f'tls-service-pem: "{tls.crt}"']
+        if tls and self.https:
+            lines += [f"interface: {address}@{self.https}", f"https-port: {self.https}"]
         lines.append(extra)
         lines += ["auth-zone:", "name: .", 'zonefile: "zone"', "for-upstream: yes",
                   "for-downstream: no", "fallback-enabled: no", "remote-control:",
@@ -330,17 +334,19 @@ def own_copy(name, directory):
 
 
 class Dnsdist(Server):
-    """dnsdist speaking DoT, and DoH on port 443, before another server."""
+    """dnsdist speaking DoT and DoH before another server."""
 
-    def __init__(self, directory, address, port, tls, backend, extra=""):
+    def __init__(self, directory, address, port, tls, backend, extra="", https=None):
         super().__init__(directory, address, port, tls)
+        https = https_port(port, https)
         lines = [f"setLocal('127.0.0.1:{free_port()}')", "setSecurityPollSuffix('')", "setACL({'0.0.0.0/0', '::/0'})"]
         lines += [f"newServer({{address='{bracketed(backend.address, backend.port)}', "
                   "healthCheckMode='up', sockets=4})",
                   f"addTLSLocal('{bracketed(address, port)}', '{tls.crt}', '{tls.key}', "
-                  "{provider='openssl'})",
-                  f"addDOHLocal('{bracketed(address, HTTPS)}', '{tls.crt}', '{tls.key}', "
-                  "'/dns-query')", extra]
+                  "{provider='openssl'})", extra]
+        if https:
+            lines.append(f"addDOHLocal('{bracketed(address, https)}', '{tls.crt}', '{tls.key}', "
+                         "'/dns-query')")
         (self.dir / "dnsdist.conf").write_text("\n".join(lines) + "\n")
 
     def start(self):
@@ -349,18 +355,19 @@ class Dnsdist(Server):
 
 
 class KnotResolver(Server):
-    """knot-resolver speaking DoT, and DoH on port 443, before another server."""
+    """knot-resolver speaking DoT and DoH before another server."""
 
     def __init__(self, directory, address, port, tls, backend, extra=""):
         super().__init__(directory, address, port, tls)
         lines = [
             f"net.listen('{address}', {port}, {{ kind = 'tls' }})",
-            f"net.listen('{address}', {HTTPS}, {{ kind = 'doh2' }})",
             f"net.tls('{tls.crt}', '{tls.key}')", "cache.open(20*MB, 'lmdb://cache')",
             "trust_anchors.remove('.')", "modules.unload('ta_update')",
             "modules.unload('ta_signal_query')", "modules.unload('priming')",
             "modules = { 'policy' }",
             f"policy.add(policy.all(policy.STUB('{backend.address}@{backend.port}')))", extra]
+        if https_port(port, None):
+            lines.insert(1, f"net.listen('{address}', 443, {{ kind = 'doh2' }})")
         (self.dir / "kresd.conf").write_text("\n".join(lines) + "\n")
 
     def start(self):
