@@ -83,11 +83,17 @@ class Daemon:
         return self
 
     def answers_locally(self):
-        try:
-            rcode = self.ask("localhost", timeout=0.2).rcode()
-            return rcode in (dns.rcode.NOERROR, dns.rcode.REFUSED)  # as `allow` says
-        except (dns.exception.Timeout, OSError):
-            return False
+        """Asked through a connected socket: where nobody listens yet, that is known at once."""
+        query = dns.message.make_query("localhost", "A")
+        with self.socket() as s:
+            s.settimeout(0.2)
+            try:
+                s.connect((self.address, self.port))
+                s.send(query.to_wire())
+                rcode = dns.message.from_wire(s.recv(4096)).rcode()
+                return rcode in (dns.rcode.NOERROR, dns.rcode.REFUSED)  # as `allow` says
+            except (dns.exception.DNSException, OSError):
+                return False
 
     def stop(self, number=servers.signal.SIGTERM):
         """Ends it and returns its exit code; anything a sanitizer said is an error."""
@@ -114,10 +120,14 @@ class Daemon:
         ask = dns.query.tcp if tcp else dns.query.udp
         return ask(query, self.address, timeout=timeout, port=self.port)
 
+    def socket(self):
+        """For datagrams to it."""
+        return socket.socket(socket.AF_INET6 if ":" in self.address else socket.AF_INET,
+                             socket.SOCK_DGRAM)
+
     def raw(self, message, timeout=2):
         """One datagram; the reply's octets, or None if none comes."""
-        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as s:
+        with self.socket() as s:
             s.settimeout(timeout)
             s.sendto(message, (self.address, self.port))
             try:
