@@ -10,12 +10,13 @@ VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1,
             "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def context_of(certificate):
+def context_of(certificate, protocols=("dot",)):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(ANYTHING)
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
     context.load_cert_chain(certificate.crt, certificate.key)
-    context.set_alpn_protocols(["dot"])
+    if protocols:
+        context.set_alpn_protocols(protocols)
     return context
 
 
@@ -55,18 +56,9 @@ def cipher(name):
     return act
 
 
-@deed(r"group (?P<name>\S+)", "turn")
-def group(name):
-    """This curve alone for the key exchange."""
-    return lambda upstream: changed(upstream).set_ecdh_curve(name)
-
-
 @deed(r"alpn (?P<name>\S+)", "turn")
 def alpn(name):
     """What it speaks; none: it knows nothing of ALPN."""
     def act(upstream):
-        context = context_of(upstream.certificate)
-        if name != "none":
-            context.set_alpn_protocols([name])
-        upstream.context = context
+        upstream.context = context_of(upstream.certificate, [] if name == "none" else [name])
     return act
