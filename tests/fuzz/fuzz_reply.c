@@ -129,6 +129,16 @@ static void is_made_of(const struct pv_entry *e, const uint8_t *data, const stru
     }
 }
 
+/* When its time is over, all its records may be kept for so long. */
+static void is_stale_in_time(const struct pv_entry *e, uint32_t ttl)
+{
+    static uint8_t out[65535];
+    const uint16_t *offsets = (const uint16_t *)(const void *)e->data;
+    PV_BUG_IF(pv_entry_write(e, ttl, out, sizeof out) != e->length || out[3] & PV_AD);
+    for (unsigned i = 0; i < e->ttl_count; i++)
+        PV_BUG_IF(pv_get32(out + offsets[i]) != 30);
+}
+
 static void is_kept(const uint8_t *data, const struct pv_question *q, const struct pv_reply *reply)
 {
     struct pv_question lower = *q;
@@ -139,6 +149,8 @@ static void is_kept(const uint8_t *data, const struct pv_question *q, const stru
     PV_BUG_IF(e && !pv_entry_has_key(e, &key));
     if (e && pv_get16(data + 4) == 1)
         is_made_of(e, data, reply);
+    if (e && reply->ttl)
+        is_stale_in_time(e, reply->ttl);
     pv_entry_unref(e);
 }
 

@@ -1,6 +1,7 @@
 /* A TCP client of the daemon, whose octets come in pieces: each whole message has one reply with
  * its id, in any order; one that is no query ends the connection; nothing is left. The first octet
- * says how it is cut, whether the upstream answers, and whether the client goes without a word. */
+ * says how it is cut, who the client is, whether it goes without a word, and whether the upstream
+ * answers. */
 #include "../unit/serve.h"
 #include "peer.h"
 
@@ -167,7 +168,7 @@ static void talk(struct daemon *d, int fd, const uint8_t *data, size_t size, boo
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct daemon d;
-    static const char peer[] = "127.0.0.1:4000";
+    const char *peer = size && data[0] & 4 ? "192.0.2.7:4000" : "127.0.0.1:4000";
     struct pv_addr addr;
     int fds[2];
     if (size < 2 || size > 3000)
@@ -175,9 +176,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     d = (struct daemon){.limits = {0}};
     begin(&d, data[0] & 1);
     PV_BUG_IF(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds) != 0);
-    PV_BUG_IF(!pv_addr_parse(peer, sizeof peer - 1, 0, &addr));
-    pv_random_seed(data[0] / 4 + 1);
-    PV_BUG_IF(!tcp_place_take(&d.tcp_limits, 10) || !client_new(&d.clients, fds[0], &addr));
+    PV_BUG_IF(!pv_addr_parse(peer, strlen(peer), 0, &addr));
+    pv_random_seed(data[0] / 8 + 1);
+    PV_BUG_IF(!tcp_place_take(&d.tcp_limits, 10) || !tcp_peer_take(&d.tcp_limits, &addr, 10));
+    PV_BUG_IF(!client_new(&d.clients, fds[0], &addr));
     talk(&d, fds[1], data + 1, size - 1, data[0] & 2);
     end(&d);
     return 0;

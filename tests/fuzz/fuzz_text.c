@@ -1,6 +1,7 @@
 /* RDATA of any type as text: printable, as long as it says, cut where it does not fit, and where
  * the form is unknown the very octets. The first two octets are the type, the third says how many
  * of the rest stand before the RDATA (names may point there). */
+#include "wire/rrtype.h"
 #include "wire/text.h"
 
 #include <stdio.h>
@@ -21,6 +22,19 @@ static void is_hex_of(const char *hex, const uint8_t *rdata, size_t length)
         abort();
 }
 
+/* A type's name is that type's, and what is taken for a name has one. */
+static void type_is_named(uint16_t type, const uint8_t *data, size_t size)
+{
+    char name[16], given[16];
+
+    if (pv_type_parse(pv_type_text(type, name)) != type)
+        abort();
+    snprintf(given, sizeof given, "%.*s", (int)(size < 15 ? size : 15), (const char *)data);
+    uint16_t parsed = pv_type_parse(given);
+    if (parsed && pv_type_parse(pv_type_text(parsed, name)) != parsed)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size < 3 || size > 65535)
@@ -31,6 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const uint8_t *rdata = message + before;
     uint16_t length = (uint16_t)(left - before);
 
+    if (type)
+        type_is_named(type, message, left);
     size_t need = pv_rdata_text(message, left, type, rdata, length, text, sizeof text);
     if (need >= sizeof text || strlen(text) != need)
         abort();

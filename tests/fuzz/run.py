@@ -69,7 +69,7 @@ def main():
     options.build = options.build.resolve()
     fuzzers = find(options.build, options.only)
     failed = 0
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         jobs = {name: pool.submit(run, name, binary, options) for name, binary in fuzzers.items()}
         for name, job in jobs.items():
             report(name, fuzzers[name], job.result())
