@@ -119,7 +119,8 @@ class Bench:
         self.ca = CA(self.dir / "ca")
         certificate = self.ca.issue("upstream", [NAME])
         self.upstream = self.begin(Unbound(self.dir / "unbound", "127.0.0.1", free_port(),
-                                           certificate, extra="tcp-idle-timeout: 3000"))
+                                           certificate, extra="tcp-idle-timeout: 3000",
+                                           https=free_port()))
         self.upstream.start()
         if (os.cpu_count() or 1) > 1:
             os.sched_setaffinity(self.upstream.process.pid, {1})
@@ -140,10 +141,15 @@ class Bench:
         self.fresh += 1
         return self.names(f"f{self.fresh}x", count)
 
-    def daemon(self, wait=True):
+    def url(self, protocol):
+        if protocol == "doh":
+            return f"https://127.0.0.1:{self.upstream.https}/dns-query#{NAME}"
+        return self.upstream.url(NAME)
+
+    def daemon(self, wait=True, protocol="dot"):
         """privydnsd on CPU 0 over the upstream."""
         port = free_port()
-        upstream = {"url": self.upstream.url(NAME), "ca_file": str(self.ca.crt)}
+        upstream = {"url": self.url(protocol), "ca_file": str(self.ca.crt)}
         config = {"listen": [f"127.0.0.1:{port}"], "pools": {"default": {"upstreams": [upstream]}},
                   "cache": {"size": "128MiB"}, "log": {"target": "stderr", "level": "warning"}}
         file = self.dir / f"privydns-{port}.yaml"
@@ -189,20 +195,25 @@ class Bench:
                   f"{ratio(figures, 'us cpu', 'echo cpu')} x its CPU")
 
     def forwarded(self):
-        daemon = self.daemon()
+        for protocol, port in (("dot", self.upstream.port), ("doh", self.upstream.https)):
+            self.forwarded_over(protocol, port)
+
+    def forwarded_over(self, protocol, port):
+        daemon = self.daemon(protocol=protocol)
         figures = Figures()
         count = 20000 * self.seconds
         for _ in range(self.rounds):
             straight = self.fresh_names(count)
-            rate, _, lost = dnsperf(self.upstream.port, straight, "-n", "1", "-q", "100", "-m",
-                                    "dot")
+            rate, _, lost = dnsperf(port, straight, "-n", "1", "-q", "100", "-m", protocol,
+                                    *(("-O", f"doh-uri=https://127.0.0.1:{port}/dns-query")
+                                      if protocol == "doh" else ()))
             figures.add("straight rate", rate)
             figures.add("straight lost", lost)
             self.loaded(figures, "us", daemon, daemon.port, self.fresh_names(count), "-n", "1",
                         "-q", "100")
         self.end(daemon)
-        print("Forwarded over DoT, every name distinct, 100 in flight, against dnsperf -m dot "
-              "straight to the same unbound")
+        print(f"Forwarded over {protocol}, every name distinct, 100 in flight, against dnsperf "
+              f"-m {protocol} straight to the same unbound")
         print(f"  straight    {figures.text('straight rate', '{:.0f}')} q/s, "
               f"lost {int(sum(figures.samples['straight lost']))}")
         print(f"  us          {figures.text('us rate', '{:.0f}')} q/s, "
