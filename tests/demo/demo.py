@@ -1,7 +1,7 @@
 """The demo upstream: python3 demo.py PRIVYDNSD [privydnsd options]
 
 Real servers on loopback over a small zone, with a certificate of a throw-away CA: dnsdist speaks
-DNS over TLS before unbound. privydnsd runs in the foreground; the servers end with it.
+DNS over TLS and over HTTPS before unbound. privydnsd runs in the foreground; the servers end with it.
 """
 import json
 import shutil
@@ -22,13 +22,18 @@ def start_servers(directory):
     ca = CA(directory / "ca", "privydns-demo-ca")
     certificate = ca.issue("demo", [NAME, "127.0.0.1"])
     resolver = Unbound(directory / "unbound", "127.0.0.1", free_port()).start()
-    dot = Dnsdist(directory / "dnsdist", "127.0.0.1", free_port(), certificate, resolver).start()
-    return [resolver, dot], [{"url": dot.url(NAME), "name": "demo-dot", "ca_file": str(ca.crt)}]
+    https = free_port()
+    dnsdist = Dnsdist(directory / "dnsdist", "127.0.0.1", free_port(), certificate, resolver,
+                      https=https).start()
+    urls = {"demo-dot": dnsdist.url(NAME),
+            "demo-doh": f"https://127.0.0.1:{https}/dns-query#{NAME}"}
+    return [resolver, dnsdist], [{"url": url, "name": name, "ca_file": str(ca.crt)}
+                                 for name, url in urls.items()]
 
 
 def write_config(directory, upstreams):
     file = directory / "privydns.yaml"
-    pools = {"default": {"strategy": "ordered", "upstreams": upstreams}}
+    pools = {"default": {"upstreams": upstreams}}
     file.write_text(json.dumps({"pools": pools}, indent=2) + "\n")  # JSON is YAML
     return file
 
@@ -41,7 +46,7 @@ def main():
     try:
         servers, upstreams = start_servers(directory)
         file = write_config(directory, upstreams)
-        print(f"demo: dnsdist (DoT) before unbound; configuration: {file}", flush=True)
+        print(f"demo: dnsdist (DoT, DoH) before unbound; configuration: {file}", flush=True)
         daemon = subprocess.Popen([program, "-c", str(file), *arguments])
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda got, _: daemon.send_signal(got))
