@@ -591,6 +591,8 @@ static int authenticate(struct pv_tls *t)
     const struct pv_tls_trust *trust = t->context->trust;
     char server[PV_PIN_TEXT] = "";
     t->facts.resumed = SSL_session_reused(t->ssl);
+    if (!t->facts.resumed && !pv_tls_trust_names(trust, t->ssl))
+        return fail_untrusted(t, X509_V_ERR_HOSTNAME_MISMATCH);
     if (!t->facts.resumed && !pv_tls_trust_pins_match(trust, t->ssl, server))
         return fail(t, PV_TLS_UNTRUSTED, "no pin matches (the server has %s)", server);
     if (!take_alpn(t))

@@ -129,11 +129,20 @@ static int accept_any_chain(X509_STORE_CTX *store, void *arg)
     return 1;
 }
 
+#define HOST_FLAGS (X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS)
+
+static const uint8_t *octets_of(const struct pv_addr *a, size_t *ret_n)
+{
+    *ret_n = a->sa.sa_family == AF_INET ? 4 : 16;
+    return a->sa.sa_family == AF_INET ? (const uint8_t *)&a->in.sin_addr
+                                      : (const uint8_t *)&a->in6.sin6_addr;
+}
+
 static bool set_address(X509_VERIFY_PARAM *param, const struct pv_addr *a)
 {
-    if (a->sa.sa_family == AF_INET)
-        return X509_VERIFY_PARAM_set1_ip(param, (const uint8_t *)&a->in.sin_addr, 4);
-    return X509_VERIFY_PARAM_set1_ip(param, (const uint8_t *)&a->in6.sin6_addr, 16);
+    size_t n;
+    const uint8_t *octets = octets_of(a, &n);
+    return X509_VERIFY_PARAM_set1_ip(param, octets, n);
 }
 
 bool pv_tls_trust_apply(const struct pv_tls_trust *t, SSL_CTX *ctx)
@@ -145,8 +154,7 @@ bool pv_tls_trust_apply(const struct pv_tls_trust *t, SSL_CTX *ctx)
     }
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
     X509_VERIFY_PARAM_set_depth(param, 4);
-    X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
-                                               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    X509_VERIFY_PARAM_set_hostflags(param, HOST_FLAGS);
     SSL_CTX_set1_cert_store(ctx, pv_ca_set_store(t->cas));
     return t->name ? X509_VERIFY_PARAM_set1_host(param, t->name, 0)
                    : set_address(param, &t->address);
@@ -155,6 +163,20 @@ bool pv_tls_trust_apply(const struct pv_tls_trust *t, SSL_CTX *ctx)
 const char *pv_tls_trust_expected(const struct pv_tls_trust *t, char out[PV_ADDR_TEXT])
 {
     return t->name ? t->name : pv_addr_host(&t->address, out);
+}
+
+bool pv_tls_trust_names(const struct pv_tls_trust *t, SSL *ssl)
+{
+    X509 *leaf = SSL_get0_peer_certificate(ssl);
+    size_t n;
+    if (!t->cas)
+        return true;
+    if (!leaf)
+        return false;
+    if (t->name)
+        return X509_check_host(leaf, t->name, 0, HOST_FLAGS, NULL) == 1;
+    const uint8_t *octets = octets_of(&t->address, &n);
+    return X509_check_ip(leaf, octets, n, 0) == 1;
 }
 
 static bool spki_hash(X509 *certificate, uint8_t hash[PV_PIN_SIZE])

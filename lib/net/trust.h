@@ -23,6 +23,9 @@ void pv_openssl_init(void);
 /* Tell OpenSSL what decides in a handshake. The trust must outlive the context. */
 bool pv_tls_trust_apply(const struct pv_tls_trust *, SSL_CTX *);
 /* Whom the certificate should name. */
+/* Is the server's certificate for the one we want? OpenSSL has looked already, but without memory
+ * for the name it forgets to. */
+bool pv_tls_trust_names(const struct pv_tls_trust *, SSL *);
 const char *pv_tls_trust_expected(const struct pv_tls_trust *, char out[PV_ADDR_TEXT]);
 /* After a full handshake: does a pin match [RFC 7858 §4.2], or is there none? Looks at the verified
  * chain, where there is one, else at the leaf; server: the leaf's pin. */
