@@ -241,25 +241,26 @@ static struct privy_upstreams *set_new(bool plaintext, struct privy_upstreams *b
     exit(EXIT_UNRESOLVED);
 }
 
-static void set_add(struct privy_upstreams *set, const char *url,
+static void set_add(struct privy_upstreams *set, const char *url, bool is_built_in,
                     const struct privy_upstream_options *options)
 {
     struct privy_error error;
 
-    if (privy_upstreams_add(set, url, options, &error) == PRIVY_OK)
+    if (privy_upstreams_add(set, url, options, &error) == PRIVY_OK ||
+        (is_built_in && error.status == PRIVY_EUNSUPPORTED))
         return;
     fprintf(stderr, "privydns: upstream %s: %s\n", url, error.message);
     exit(EXIT_BAD_USAGE);
 }
 
-/* Those of the build; they have their addresses with them. */
+/* Those of the build whose protocols it has; they have their addresses with them. */
 static struct privy_upstreams *built_in(const struct privy_upstream_options *options)
 {
     struct privy_upstreams *set = set_new(false, NULL);
     char list[] = PRIVYDNS_DEFAULT_UPSTREAMS, *rest = list;
 
     for (const char *url; (url = strsep(&rest, ","));)
-        set_add(set, url, options);
+        set_add(set, url, true, options);
     return set;
 }
 
@@ -272,7 +273,7 @@ static struct privy_upstreams *upstreams_of(const struct arguments *a)
     struct privy_upstreams *bootstrap = built_in(NULL);
     struct privy_upstreams *set = set_new(true, bootstrap);
     for (unsigned i = 0; i < a->upstream_count; i++)
-        set_add(set, a->upstreams[i], &a->options);
+        set_add(set, a->upstreams[i], false, &a->options);
     privy_upstreams_unref(bootstrap);
     return set;
 }

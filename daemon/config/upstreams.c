@@ -146,9 +146,15 @@ static void tell(struct faults *f, const struct place *place, const struct privy
         faults_error(f, place, "%s", error->message);
 }
 
+/* One of those chosen at build time: a small build may lack its protocol. */
+static bool is_built_in(const struct config_upstream *up)
+{
+    return !check_key_place(up->node, "url").source;
+}
+
 /* The library tells its first fault only: forget the option at fault and ask again, so that all are
  * told. A set with a fault is never used. */
-static void add_upstream(struct privy_upstreams *set, const struct config_upstream *up,
+static bool add_upstream(struct privy_upstreams *set, const struct config_upstream *up,
                          struct faults *f)
 {
     struct privy_upstream_options o;
@@ -157,13 +163,16 @@ static void add_upstream(struct privy_upstreams *set, const struct config_upstre
     for (size_t i = 0; faulty && i <= MAPPINGS; i++) {
         struct privy_error error;
         if (privy_upstreams_add(set, up->url, &o, &error) == PRIVY_OK)
-            return;
+            return true;
+        if (error.status == PRIVY_EUNSUPPORTED && is_built_in(up))
+            return false;
         faulty = mapping_of(error.message);
         struct place place = faulty_place(up, faulty, error.message);
         tell(f, &place, &error);
         if (faulty)
             forget(&o, faulty);
     }
+    return false;
 }
 
 /* ---- pools ---- */
@@ -201,7 +210,7 @@ static void make_pool(const struct config *c, struct config_pool *pool,
     const struct config_pool *before = previous ? config_find_pool(previous, pool->name) : NULL;
     struct privy_upstreams *old = before ? before->set : NULL;
     struct privy_error error;
-    size_t errors = f->errors;
+    size_t errors = f->errors, count = 0;
     if (privy_upstreams_new(old, &o, &pool->set, &error)) {
         struct place place = check_key_place(pool->node, "protocol");
         tell(f, &place, &error);
@@ -214,15 +223,21 @@ static void make_pool(const struct config *c, struct config_pool *pool,
         check_private(c, up, "client_key", up->client_key, f);
         check_private(c, up, "client_key_passphrase_file", up->client_key_passphrase_file, f);
         if (up->url)
-            add_upstream(pool->set, up, f);
+            count += add_upstream(pool->set, up, f);
     }
+    if (!count && pool->upstream_count && is_built_in(pool->upstreams))
+        faults_error(f, &(struct place){.source = "privydnsd"},
+                     "this build speaks the protocol of none of its built-in upstreams: name "
+                     "others in pools.%s.upstreams",
+                     pool->name);
     if (f->errors == errors && o.protocol)
         check_filter(pool, f);
 }
 
 /* ---- bootstrap ---- */
 
-static void add_bootstrap(struct config *c, size_t i, struct faults *f)
+/* False: the set is no larger than before. */
+static bool add_bootstrap(struct config *c, size_t i, struct faults *f)
 {
     const char *url = c->bootstrap.items[i];
     struct place place = check_item_place(node_get(c->tree, "bootstrap"), i);
@@ -233,9 +248,11 @@ static void add_bootstrap(struct config *c, size_t i, struct faults *f)
                      "bootstrap: '%.200s' needs an address for a host, as in "
                      "tls://9.9.9.9#dns.quad9.net",
                      url);
-        return;
+        return false;
     }
     enum privy_status status = privy_upstreams_add(c->bootstrap_set, url, NULL, &error);
+    if (status == PRIVY_EUNSUPPORTED && !node_get(c->tree, "bootstrap"))
+        return false;
     if (status == PRIVY_EPERM)
         faults_error(f, &place, "bootstrap: '%.200s' is not encrypted", url);
     else if (status == PRIVY_ENOMEM)
@@ -243,6 +260,7 @@ static void add_bootstrap(struct config *c, size_t i, struct faults *f)
     else if (status)
         faults_error(f, &place, "bootstrap: %s",
                      strncmp(error.message, "url: ", 5) ? error.message : error.message + 5);
+    return status == PRIVY_OK;
 }
 
 /* Of a build without the protocol of the built-in ones nobody may hear: who needs them will. */
@@ -251,14 +269,15 @@ static void make_bootstrap(struct config *c, const struct config *previous, stru
     struct privy_upstreams_options o = {.size = sizeof o, .pool = "bootstrap"};
     struct faults unheard = {0};
     struct faults *heard = node_get(c->tree, "bootstrap") ? f : &unheard;
+    unsigned count = 0;
     struct privy_error error;
     privy_pool_options_default(&o.pool_options);
     if (privy_upstreams_new(previous ? previous->bootstrap_set : NULL, &o, &c->bootstrap_set,
                             &error))
         tell(f, &(struct place){.source = "bootstrap"}, &error);
     for (size_t i = 0; c->bootstrap_set && i < c->bootstrap.count; i++)
-        add_bootstrap(c, i, heard);
-    if (unheard.errors || !c->bootstrap.count) {
+        count += add_bootstrap(c, i, heard);
+    if (unheard.errors || !count) {
         privy_upstreams_unref(c->bootstrap_set);
         c->bootstrap_set = NULL;
     }
