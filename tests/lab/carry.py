@@ -29,7 +29,7 @@ class Turns:
         self.waiting = {}
 
     def add(self, way):
-        queue = self.waiting.setdefault(way.conn, [])
+        queue = self.waiting.setdefault(way.conn.connection, [])
         queue.append(way)
         if len(queue) == 1:
             self.begin(queue)
@@ -79,7 +79,7 @@ class Gathering:
             random.shuffle(held)
         frames = {}
         for way in held:
-            frames.setdefault(way.conn, []).append(way.frame())
+            frames.setdefault(way.conn.connection, []).append(way.frame())
         for conn, parts in frames.items():
             conn.send(b"".join(parts))
 

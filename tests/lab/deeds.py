@@ -155,12 +155,13 @@ class Deeds:
                 each.act(conn)
 
     def ready(self, conn):
+        conn.greet(self)
         for each in self.stage("ready"):
             if conn.open and each.applies(conn):
                 each.act(conn)
 
     def received(self, conn, query):
-        way = Way(conn, query)
+        way = conn.way(query)
         for each in self.deeds:
             if each.stage == "query" and each.applies(conn, query):
                 each.act(way)

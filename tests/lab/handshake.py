@@ -10,7 +10,7 @@ VERSIONS = {"1.0": ssl.TLSVersion.TLSv1, "1.1": ssl.TLSVersion.TLSv1_1,
             "1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
 
-def context_of(certificate, protocols=("dot",)):
+def context_of(certificate, protocols):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_ciphers(ANYTHING)
     context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
@@ -27,14 +27,15 @@ def certificate(kind):
         raise ValueError(f"no such certificate: {kind}")
 
     def act(upstream):
-        upstream.context = context_of(certificates.Maker.beside(upstream.certificate).shown(kind))
+        maker = certificates.Maker.beside(upstream.certificate)
+        upstream.context = context_of(maker.shown(kind), [upstream.kind.ALPN])
     return act
 
 
 def changed(upstream):
     """A context of its own, to be changed."""
     if upstream.context is upstream.first_context:
-        upstream.context = context_of(upstream.certificate)
+        upstream.context = context_of(upstream.certificate, [upstream.kind.ALPN])
     return upstream.context
 
 

@@ -11,16 +11,22 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
+import http2  # noqa: E402
+import http_deeds  # noqa: E402,F401  deeds
+import http_frames  # noqa: E402,F401  deeds
 import servers  # noqa: E402
+from talk import Conn  # noqa: E402
 from upstream import Upstream  # noqa: E402
+
+KINDS = {"dot": Conn, "do53": Conn, "doh": http2.Http2}
 
 
 class Remote(servers.Server):
     """What a scenario holds: start(), turn(), counts() ... and what every server here has."""
 
-    def __init__(self, directory, address, port, certificate, deeds):
+    def __init__(self, directory, address, port, certificate, deeds, protocol="dot"):
         super().__init__(directory, address, port, certificate)
-        self.first_deeds = deeds
+        self.first_deeds, self.protocol = deeds, protocol
         self.orders = self.results = None
 
     def launch(self, argv=None, env=None):
@@ -28,8 +34,9 @@ class Remote(servers.Server):
         ours, theirs = socket.socketpair()
         certificate = [str(self.tls.crt), str(self.tls.key)] if self.tls else []
         self.process = servers.Process(
-            "upstream", [sys.executable, __file__, str(theirs.fileno()), self.address,
-                         str(self.port), *certificate], self.dir, pass_fds=[theirs.fileno()])
+            "upstream", [sys.executable, __file__, str(theirs.fileno()), self.protocol,
+                         self.address, str(self.port), *certificate],
+            self.dir, pass_fds=[theirs.fileno()])
         theirs.close()
         ours.settimeout(20)
         self.orders, self.results = ours, ours.makefile("r", encoding="utf-8")
@@ -105,6 +112,10 @@ class Orders:
         """What it received, in hexadecimal."""
         return [message.hex() for message in self.upstream.kept]
 
+    def requests(self):
+        """The fields of HTTP requests."""
+        return list(self.upstream.requests)
+
     def connections(self, how):
         """Ends all that are open now: close, cut, reset or half_close."""
         for conn in list(self.upstream.conns):
@@ -113,9 +124,9 @@ class Orders:
 
 
 def main():
-    channel, address, port, *certificate = sys.argv[1:]
+    channel, protocol, address, port, *certificate = sys.argv[1:]
     certificate = servers.Certificate(*certificate) if certificate else None
-    upstream = Upstream(address, certificate, port=int(port))
+    upstream = Upstream(address, certificate, port=int(port), kind=KINDS[protocol])
     Orders(upstream, socket.socket(fileno=int(channel)))
     upstream.serve()
 

@@ -6,6 +6,7 @@ import struct
 import time
 
 import answers
+import deeds
 from hello import Hello
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
@@ -32,6 +33,7 @@ class Conn(Talk):
     """A connection: TLS in memory, so that each octet on the wire is ours to choose."""
 
     is_datagram = False
+    ALPN = "dot"
 
     def __init__(self, upstream, plain, number):
         self.upstream, self.socket, self.number = upstream, plain, number
@@ -52,6 +54,19 @@ class Conn(Talk):
     def __str__(self):
         return f"connection {self.number}"
 
+    @property
+    def connection(self):
+        return self
+
+    def way(self, query):
+        return deeds.Way(self, query)
+
+    def greet(self, doing):
+        """What is said before anything else, as the deeds want it."""
+
+    def touch(self):
+        self.busy_at = time.monotonic()
+
     # ---- in ----
 
     def readable(self):
@@ -64,7 +79,7 @@ class Conn(Talk):
         if not data:
             self.gone()
             return
-        self.busy_at = time.monotonic()
+        self.touch()
         if self.tls is None:
             self.begin()
             self.take(data)
@@ -139,7 +154,7 @@ class Conn(Talk):
         message = bytes(message)
         self.send(len(message).to_bytes(2, "big") + message)
         self.answered += 1
-        self.busy_at = time.monotonic()
+        self.touch()
 
     def raw(self, octets):
         """These octets beside TLS."""
@@ -222,6 +237,13 @@ class Datagram(Talk):
 
     def __str__(self):
         return "datagram"
+
+    @property
+    def connection(self):
+        return self
+
+    def way(self, query):
+        return deeds.Way(self, query)
 
     def frame(self, message):
         self.answered += 1

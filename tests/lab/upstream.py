@@ -41,8 +41,9 @@ class Upstream:
     """Listens and does its deeds. certificate None: plain TCP and UDP."""
 
     def __init__(self, address, certificate=None, answer=None, port=None, prepare=None,
-                 first_deeds="honest"):
+                 first_deeds="honest", kind=Conn):
         self.address, self.port = address, port or (853 if certificate else 53)
+        self.kind = kind           # of its connections
         self.answer = answer
         self.first_context = self.context = certificate and self.new_context(certificate)
         if prepare:
@@ -50,6 +51,9 @@ class Upstream:
         self.accepted = self.handshakes = self.resumed = self.asked_in_all = self.most_open = 0
         self.names, self.server_names = collections.Counter(), collections.Counter()
         self.early_data = 0
+        # Of HTTP/2: frames by kind, fields of requests, and what a client did.
+        self.frames, self.requests = collections.Counter(), collections.deque(maxlen=KEPT)
+        self.most_streams = self.overruns = self.late_streams = 0
         self.kept = collections.deque(maxlen=KEPT)
         self.conns, self.dirty, self.watched = set(), set(), {}
         self.deeds, self.turn = deeds.Deeds(first_deeds), 0
@@ -62,11 +66,10 @@ class Upstream:
         self.selector.register(self.waker[0], READ, self.woken)
         self.running = True
 
-    @staticmethod
-    def new_context(certificate):
+    def new_context(self, certificate):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate.crt, certificate.key)
-        context.set_alpn_protocols(["dot"])
+        context.set_alpn_protocols([self.kind.ALPN])
         return context
 
     # ---- life ----
@@ -210,7 +213,7 @@ class Upstream:
         self.accepted += 1
         if self.forgetful:
             self.context = self.new_context(self.certificate)
-        conn = Conn(self, plain, self.accepted)
+        conn = self.kind(self, plain, self.accepted)
         self.conns.add(conn)
         self.most_open = max(self.most_open, len(self.conns))
         conn.watch()
@@ -267,4 +270,7 @@ class Upstream:
         return {"queries": self.asked_in_all, "connections": self.accepted,
                 "handshakes": self.handshakes, "resumed": self.resumed, "open": len(self.conns),
                 "most open": self.most_open, "names": dict(self.names),
-                "early data": self.early_data, "server names": dict(self.server_names)}
+                "early data": self.early_data, "server names": dict(self.server_names),
+                "most streams": self.most_streams, "overruns": self.overruns,
+                "late streams": self.late_streams, "pings": self.frames[6],
+                "resets": self.frames[3]}

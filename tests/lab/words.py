@@ -21,7 +21,7 @@ from scenario import ScenarioError, seconds
 WORDS = {}
 STRATEGIES = ("ordered", "fastest", "spread", "shard")
 LISTS = ("listen", "pins", "properties")
-PORTS = {"dot": 853, "do53": 53}
+PORTS = {"dot": 853, "doh": 443, "do53": 53}
 ALIASES = {"dot": "tls", "do53": "udp"}
 
 
@@ -134,7 +134,8 @@ class Lab:
         upstream = self.upstreams[name]
         if not upstream.tls:
             return {"name": name, "url": f"udp://{upstream.address}"}
-        return {"name": name, "url": f"tls://{upstream.address}#{harness.NAME}",
+        url = {"dot": "tls://{}#{}", "doh": "https://{}/dns-query#{}"}[upstream.protocol]
+        return {"name": name, "url": url.format(upstream.address, harness.NAME),
                 "ca_file": str(self.ca.crt)}
 
 
@@ -174,7 +175,8 @@ def upstream(lab, step):
         directory.mkdir()
         lab.upstreams[name] = Remote(
             directory, f"127.0.0.{len(lab.upstreams) + 2}", PORTS[protocol],
-            lab.certificate if protocol == "dot" else None, deeds[0] if deeds else "honest")
+            None if protocol == "do53" else lab.certificate,
+            deeds[0] if deeds else "honest", protocol)
         lab.upstreams[name].launch()
         new.append(lab.upstreams[name])
     for each in new:
