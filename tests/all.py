@@ -96,6 +96,7 @@ def main():
     sys.stdout.flush()
     system(build, total, "system/run.py")
     system(build, total, "lab/lab.py")
+    system(build, total, "torture/torture.py")
     print(total)
     return 1 if total.failed else 0
 

@@ -23,7 +23,8 @@ CALLS = {
     "recv": ("EAGAIN", "EINTR", "ENOMEM", "ECONNRESET", "ECONNREFUSED", "ETIMEDOUT",
              "EHOSTUNREACH"),
     "recvmmsg": ("EAGAIN", "EINTR", "ENOMEM", "ECONNREFUSED"),
-    "read": ("EAGAIN", "EINTR", "EIO"),
+    "read": ("EINTR", "EIO"),  # of files
+    "read_event": ("EAGAIN", "EINTR"),
     "write": ("EAGAIN", "EINTR", "EIO", "ENOSPC", "EPIPE"),  # to stdout and stderr
     "poll": ("EINTR", "ENOMEM"),
     "epoll_create": ("EMFILE", "ENFILE", "ENOMEM"),

@@ -1,4 +1,4 @@
-"""privydnsd under valgrind's memcheck: python3 memcheck.py BUILD, a build without sanitizers.
+"""privydnsd under valgrind's memcheck; PRIVYDNS_BUILD names a build without sanitizers.
 
 One story: questions over UDP and TCP to a DoT upstream, some of which fail; two reloads; the end. No
 error, and no block of memory is lost, definitely or possibly.
@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 import sandbox  # noqa: E402
+import scenarios  # noqa: E402
 from servers import wait_until  # noqa: E402
 
 QUESTIONS = 100  # over each of UDP and TCP, before each reload
@@ -23,7 +24,7 @@ VALGRIND = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--num
             "--show-leak-kinds=definite,possible", "--errors-for-leak-kinds=definite,possible")
 
 
-def sometimes_reset(harness):
+def sometimes_reset():
     """Answers, but for each seventh query the connection breaks."""
     asked = 0
 
@@ -31,7 +32,7 @@ def sometimes_reset(harness):
         nonlocal asked
         asked += 1
         if asked % 7:
-            harness.honest(conn, query)
+            scenarios.harness.honest(conn, query)
         else:
             conn.reset()
     return answer
@@ -45,12 +46,12 @@ def reload(daemon, *addresses):
                what="a reload")
 
 
-def tell(scenarios, directory):
+def tell(directory):
     """The story."""
     scenarios.make_certificates(directory)
     upstream = scenarios.Upstream(
-        directory, lambda certificate: scenarios.harness.Upstream(
-            scenarios.UPSTREAM, certificate, sometimes_reset(scenarios.harness)),
+        directory, directory, lambda certificate, _: scenarios.harness.Upstream(
+            scenarios.UPSTREAM, certificate, sometimes_reset()),
         scenarios.PROTOCOLS["dot"][1])
     upstream.server.start()
     daemon = scenarios.Daemon(directory, "", upstream.entry())
@@ -68,12 +69,11 @@ def tell(scenarios, directory):
 
 
 def inside(name, result_file):
-    import scenarios
     sandbox.network()
     begun, word = time.monotonic(), "passed"
     with tempfile.TemporaryDirectory(prefix="privydns-memcheck-") as directory:
         try:
-            tell(scenarios, Path(directory))
+            tell(Path(directory))
         except (scenarios.Broken, TimeoutError) as reason:
             word = "failed"
             print(f"-- {name}\n{reason}\n{Path(directory, 'said').read_text()[-8000:]}")
@@ -84,13 +84,12 @@ def inside(name, result_file):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
-    parser.add_argument("build", type=Path)
     arguments = parser.parse_args()
-    os.environ["PRIVYDNS_BUILD"] = str(arguments.build.resolve())
     if arguments.inside:
         inside(*arguments.inside)
         return 0
-    return sandbox.run_all(["memcheck"], [__file__, str(arguments.build), "--inside"], 1, TIMEOUT)
+    os.environ["PRIVYDNS_BUILD"] = str(scenarios.harness.BUILD)  # harness took it away
+    return sandbox.run_all(["memcheck"], [__file__, "--inside"], 1, TIMEOUT)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
-"""Everything that can fail does, once: python3 torture.py [--full] BUILD [SCENARIO ...]
+"""Everything that can fail does, once: python3 torture.py [--full] [SCENARIO ...]
 
 A scenario (scenarios.py) is a program, what happens to it, and what has to hold while the N-th
-allocation, or the N-th system call of one kind, fails in it: every N with --full, else some of them.
-Prints a line per scenario and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
+allocation, or the N-th system call of one kind, fails in it: every N with --full, else some N of some
+scenarios. PRIVYDNS_BUILD names the build; with sanitizers more is seen. Prints a line per scenario
+and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
 """
 import argparse
 import json
@@ -14,7 +15,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
+os.environ.setdefault("PRIVYDNS_BUILD", str(HERE.parents[1] / "build-test"))
+BUILD = Path(os.environ["PRIVYDNS_BUILD"]).resolve()
 import sandbox  # noqa: E402
+import scenarios  # noqa: E402
 
 BROKEN_MOST = 8  # then a scenario gives up
 UNREACHED = 3    # so many N in a row that nothing comes to: that was all
@@ -66,6 +70,8 @@ class Sweep:
             else:
                 for i, n in enumerate(self.some(kind, total)):
                     self.play(kind, n, errors[(i + len(kind)) % len(errors)])
+        if not self.played:
+            raise scenarios.Broken("nothing ever failed: is the shim there?")
 
     def run_all(self, kind, errors):
         n = unreached = 0
@@ -79,7 +85,7 @@ def inside(arguments, name, result_file):
     """In the namespaces: one scenario."""
     sandbox.network()
     scenario = scenarios.ALL[name]()
-    shim = arguments.build.resolve() / "tests" / "torture-shim.so"
+    shim = BUILD / "tests" / "torture-shim.so"
     sweep = Sweep(name, scenario, arguments.full)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="privydns-torture-") as directory:
@@ -105,15 +111,16 @@ def inside(arguments, name, result_file):
 
 
 def outside(arguments):
-    names = arguments.scenarios or list(scenarios.ALL)
+    os.environ["PRIVYDNS_BUILD"] = str(BUILD)  # harness took it away
+    names = arguments.scenarios or list(scenarios.ALL if arguments.full else scenarios.SHORT)
     with tempfile.TemporaryDirectory(prefix="privydns-torture-") as certificates:
         Path(certificates).chmod(0o755)
         scenarios.make_certificates(Path(certificates))
         options = ["--full"] * arguments.full + ["--certificates", certificates]
         if arguments.fail:
             options += ["--fail", arguments.fail]
-        return sandbox.run_all(names, [__file__, *options, str(arguments.build), "--inside"],
-                               arguments.jobs, FULL_TIMEOUT if arguments.full else TIMEOUT)
+        return sandbox.run_all(names, [__file__, *options, "--inside"], arguments.jobs,
+                               FULL_TIMEOUT if arguments.full else TIMEOUT)
 
 
 def parse():
@@ -123,17 +130,17 @@ def parse():
     parser.add_argument("--fail", metavar="KIND:N[:ERROR]")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--certificates", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("build", type=Path)
     parser.add_argument("scenarios", nargs="*")
     return parser.parse_args()
 
 
-ARGUMENTS = parse()
-os.environ["PRIVYDNS_BUILD"] = str(ARGUMENTS.build.resolve())
-import scenarios  # noqa: E402 it reads that
+def main():
+    arguments = parse()
+    if not arguments.inside:
+        return outside(arguments)
+    inside(arguments, *arguments.inside)
+    return 0
+
 
 if __name__ == "__main__":
-    if ARGUMENTS.inside:
-        inside(ARGUMENTS, *ARGUMENTS.inside)
-    else:
-        sys.exit(outside(ARGUMENTS))
+    sys.exit(main())
