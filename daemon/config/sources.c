@@ -116,6 +116,8 @@ static void take_file(struct sources *s, const char *path, bool may_be_missing)
         faults_error(s->faults, &(struct place){.source = path}, "a pipe that nothing comes from");
     else if (text)
         take_text(s, path, text, length);
+    else if (errno == ENOMEM)
+        no_memory(s);
     else if (errno != ENOENT || !may_be_missing)
         faults_error(s->faults, &(struct place){.source = path}, "cannot be read: %s",
                      strerror(errno));

@@ -2,50 +2,10 @@
  * same, nothing is lost, and once there is memory again all is well. */
 #include "unit.h"
 
+#include "scarce.h"
 #include "sim.h"
 
 enum { ASKERS = 24 };
-
-/* The linker puts these in the place of malloc and the like. */
-void *__real_malloc(size_t);
-void *__real_calloc(size_t, size_t);
-void *__real_realloc(void *, size_t);
-char *__real_strdup(const char *);
-void *__wrap_malloc(size_t);
-void *__wrap_calloc(size_t, size_t);
-void *__wrap_realloc(void *, size_t);
-char *__wrap_strdup(const char *);
-
-static bool playing;
-static unsigned count, from, many; /* those from `from` on fail, so many of them */
-
-static bool fails(void)
-{
-    if (!playing || sim.own_memory)
-        return false;
-    count++;
-    return count >= from && count - from < many;
-}
-
-void *__wrap_malloc(size_t n)
-{
-    return fails() ? NULL : __real_malloc(n);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return fails() ? NULL : __real_realloc(p, n);
-}
-
-char *__wrap_strdup(const char *s)
-{
-    return fails() ? NULL : __real_strdup(s);
-}
 
 static struct sim_asker askers[ASKERS];
 static bool taken[ASKERS];
@@ -106,6 +66,7 @@ static unsigned world(unsigned first, unsigned failing)
 {
     void *state = NULL;
     struct privy_upstreams *next, *boot;
+    scarce_spares = &sim.own_memory;
     sim_begin(&state);
     memset(askers, 0, sizeof askers);
     memset(taken, 0, sizeof taken);
@@ -119,12 +80,9 @@ static unsigned world(unsigned first, unsigned failing)
     next = sim_set(sim.set);
     sim_add(next, b, NULL, NULL);
     sim_add(next, a, NULL, "udp://dns.named.example");
-    count = 0;
-    from = first;
-    many = failing;
-    playing = true;
+    scarce_begin(first, failing);
     play(next);
-    playing = false;
+    unsigned count = scarce_end();
     sim_run(6 * S);
     for (unsigned i = 0; i < ASKERS; i++)
         assert_int_equal(askers[i].calls, taken[i]);
