@@ -70,8 +70,8 @@ static void end(struct pv_attempt *a, enum pv_outcome outcome, const char *reaso
     snprintf(a->reason, sizeof a->reason, "%s", reason);
     a->done = pv_now(a->endpoint->loop);
     pv_health_count(a->endpoint->upstream, result_of(outcome));
-    if (outcome == PV_SERVER_FAILED)
-        pv_health_refused(a->endpoint->upstream, a->done, a->reason);
+    if (outcome == PV_SERVER_FAILED || outcome == PV_BAD_ANSWER)
+        pv_health_useless(a->endpoint->upstream, a->done, outcome, a->reason);
     pv_undefer(&a->warning);
     /* Before it leaves: what leaving sets off (the end of the endpoint) comes after on_end. */
     pv_defer(a->endpoint->loop, &a->ending, run_end);

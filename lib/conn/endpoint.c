@@ -6,6 +6,8 @@
 /* Trials that may be opening at the same time: one each 250 ms, none longer than 2 s. */
 enum { TRIALS_MOST = PV_OPEN_LIMIT_US / PV_BACKOFF_FIRST_US };
 
+enum { IN_USE_US = 1000000 };
+
 #define CONN(it) pv_container(it, struct pv_conn, link)
 
 static enum pv_kind first_kind(const struct pv_endpoint *e)
@@ -247,11 +249,17 @@ void pv_endpoint_warm(struct pv_endpoint *e)
         open_one(e, first_kind(e));
 }
 
+/* Will another be wanted at once? */
+static bool is_in_use(const struct pv_endpoint *e, const struct pv_conn *c)
+{
+    return c->in_flight > 0 || (c->answered && pv_now(e->loop) < c->progress + IN_USE_US);
+}
+
 void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
 {
     if (old->state != PV_CONN_READY && old->state != PV_CONN_SUSPECT)
         return; /* it has been already */
-    if (!find(e, old->kind, PV_CONN_OPENING) && !e->draining)
+    if (is_in_use(e, old) && !find(e, old->kind, PV_CONN_OPENING) && !e->draining)
         pv_conn_open(e, old->kind);
     pv_conn_drain(old);
 }

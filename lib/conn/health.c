@@ -155,9 +155,10 @@ void pv_health_timeout(struct pv_upstream *up, uint64_t now, uint64_t waited_us)
     strike(up, now, PV_TIMED_OUT, "does not answer questions");
 }
 
-void pv_health_refused(struct pv_upstream *up, uint64_t now, const char *reason)
+void pv_health_useless(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome,
+                       const char *reason)
 {
-    strike(up, now, PV_SERVER_FAILED, reason);
+    strike(up, now, outcome, reason);
 }
 
 void pv_health_rest(struct pv_upstream *up, uint64_t now, uint64_t us, const char *reason)

@@ -22,8 +22,8 @@ bool pv_health_good(struct pv_upstream *, bool probe);
 void pv_health_bad(struct pv_upstream *, uint64_t now, enum pv_outcome, const char *reason);
 /* A question to it went unanswered for longer than the try timeout; many in a row are a failure. */
 void pv_health_timeout(struct pv_upstream *, uint64_t now, uint64_t waited_us);
-/* It said that it cannot answer a question; the same holds. */
-void pv_health_refused(struct pv_upstream *, uint64_t now, const char *reason);
+/* What it said to a question was no answer; the same holds. */
+void pv_health_useless(struct pv_upstream *, uint64_t now, enum pv_outcome, const char *reason);
 /* It asks to be left alone for so long: down, but for trials where there is no other way out. */
 void pv_health_rest(struct pv_upstream *, uint64_t now, uint64_t us, const char *reason);
 /* Everything it did may be void (network, clock, keys changed): no back-off. */

@@ -165,7 +165,7 @@ void pv_conn_ready(struct pv_conn *, const struct pv_conn_facts *);
 void pv_conn_lost(struct pv_conn *, enum pv_outcome, const char *reason);
 /* Take no more, finish what is carried (the peer said so). */
 void pv_conn_drain(struct pv_conn *);
-/* Open the next one first, then drain this. */
+/* Open the next one first, where it is in use, then drain this. */
 void pv_conn_replace(struct pv_conn *);
 /* A sign of life: a whole message that belongs to this connection came, though not an answer to a
  * living attempt. */

@@ -37,7 +37,6 @@ struct doh {
 struct doh_conn {
     struct pv_conn *conn;
     struct pv_h2 *h2;
-    bool served;
 };
 
 static struct doh_conn *doh_conn(const struct pv_conn *c)
@@ -159,14 +158,13 @@ static bool is_message(const struct pv_h2_response *r, char *why, size_t capacit
     return false;
 }
 
-static void answered(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r)
+static void answered(struct pv_attempt *a, const struct pv_h2_response *r)
 {
     char why[sizeof a->reason];
     if (!is_message(r, why, sizeof why)) {
         pv_attempt_failed(a, PV_BAD_ANSWER, why);
         return;
     }
-    doh_conn(c)->served = true;
     a->age = r->age;
     pv_attempt_answered(a, r->body, r->length);
 }
@@ -263,7 +261,7 @@ static void response(void *arg, void *request, const struct pv_h2_response *r)
 {
     struct doh_conn *d = arg;
     if (r->status >= 200 && r->status < 300)
-        answered(d->conn, request, r);
+        answered(request, r);
     else
         refused(d->conn, request, r);
 }
@@ -292,14 +290,10 @@ static void widened(void *arg)
     pv_conn_widened(d->conn);
 }
 
-/* Only one that was of use is worth another: else a server that says so at once gets many. */
 static void leaving(void *arg)
 {
     struct doh_conn *d = arg;
-    if (d->served)
-        pv_conn_replace(d->conn);
-    else
-        pv_conn_drain(d->conn);
+    pv_conn_replace(d->conn);
 }
 
 static void lost(void *arg, enum pv_stream_fault fault, const char *reason)

@@ -426,6 +426,16 @@ void sim_close_all(struct sim_server *server)
         pv_conn_lost(s->conn, PV_DIED_FRESH, "closed by the peer");
 }
 
+void sim_replace_all(struct sim_server *server)
+{
+    unsigned last = server->opened;
+    pv_list_each_safe (it, &server->conns) {
+        struct conn *s = pv_container(it, struct conn, link);
+        if (s->open && s->serial <= last)
+            pv_conn_replace(s->conn);
+    }
+}
+
 static void set_silent(struct sim_server *server, bool silent)
 {
     pv_list_each (it, &server->conns) {

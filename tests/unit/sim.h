@@ -146,6 +146,7 @@ struct sim_asker sim_answer_to(const char *name);
 
 /* Things that happen to connections there are now. */
 void sim_close_all(struct sim_server *);     /* the server closes them */
+void sim_replace_all(struct sim_server *);   /* the server says that it will close them */
 void sim_silence_all(struct sim_server *);   /* nothing comes from them any more */
 void sim_unsilence_all(struct sim_server *); /* it does again, what was held back first */
 unsigned sim_conns(const struct sim_server *);

@@ -230,6 +230,23 @@ static void lost_probe(void **state)
     assert_int_equal(pv_loop_next_due(sim.loop), UINT64_MAX);
 }
 
+/* The peer says that it goes: another is opened only where somebody will want it. */
+static void a_replaced_one_nobody_uses(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    assert_answered(sim_answer_to("one.example"), "a");
+    sim_run(2 * S);
+    sim_replace_all(a);
+    sim_run(5 * S);
+    assert_int_equal(sim_conns(a), 0);
+    assert_answered(sim_answer_to("two.example"), "a");
+    sim_replace_all(a);
+    sim_run(100 * MS);
+    assert_int_equal(sim_conns(a), 1);
+    assert_int_equal(a->opened, 3);
+}
+
 /* A protocol with a ping of its own: one slow name costs nobody anything. */
 static void suspect_is_pinged(void **state)
 {
@@ -701,6 +718,7 @@ int main(void)
         T(answers_only_probes),
         T(suspect_is_probed_and_heals),
         T(lost_probe),
+        T(a_replaced_one_nobody_uses),
         T(suspect_is_pinged),
         T(suspect_answers_no_ping),
         T(suspect_dies_after_two_seconds),
