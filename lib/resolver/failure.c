@@ -16,7 +16,8 @@ static void note(struct privy_attempt *out, const struct pv_upstream *up, const 
 
 static bool misbehaved(enum pv_outcome outcome)
 {
-    return outcome == PV_UNTRUSTED || outcome == PV_TLS_FAILED || outcome == PV_BAD_ANSWER;
+    return outcome == PV_UNTRUSTED || outcome == PV_TLS_FAILED || outcome == PV_BAD_ANSWER ||
+           outcome == PV_SERVER_FAILED;
 }
 
 static void note_attempt(struct privy_attempt *out, const struct pv_attempt *a, uint64_t now)

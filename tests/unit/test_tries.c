@@ -544,6 +544,17 @@ static void server_cannot(void **state)
     assert_int_equal(sim.downs, 1);
 }
 
+/* It was there and gave no answer: that is another error than nobody there. */
+static void only_server_cannot(void **state)
+{
+    (void)state;
+    a->answer = (struct sim_answer){.deed = SIM_CANNOT, .us = 10 * MS};
+    sim_start(a, NULL);
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_failed(q, PRIVY_EPEER);
+    assert_true(q.error.attempts[0].misbehaved);
+}
+
 static void server_that_wants_rest(void **state)
 {
     (void)state;
@@ -821,6 +832,7 @@ int main(void)
         T(unprocessed_is_asked_again),
         T(unprocessed_is_free),
         T(server_cannot),
+        T(only_server_cannot),
         T(server_that_wants_rest),
         T(died_fresh_goes_to_the_next),
         T(no_memory_to_send),
