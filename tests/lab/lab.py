@@ -17,9 +17,11 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 import sandbox  # noqa: E402
+from scenario import protocols  # noqa: E402
 
 SCENARIOS = HERE / "scenarios"
 TIMEOUT, LONG_TIMEOUT = 120, 1800
+OVER = " over "  # between a file and the protocol it is played with
 
 
 def figures(lab):
@@ -39,7 +41,8 @@ def play(path, directory, full):
     import expect, machine, storm, trust  # noqa: F401,E401  add their words
     from scenario import Scenario, ScenarioError
     from words import Lab
-    lab = Lab(directory, Scenario(path, full), full)
+    file, _, protocol = path.partition(OVER)
+    lab = Lab(directory, Scenario(file, full, protocol), full)
     try:
         lab.run()
     except ScenarioError as error:
@@ -66,7 +69,7 @@ def inside(path, result_file, full, keep):
     except Exception:  # pylint: disable=broad-except
         problems, text = [traceback.format_exc()], ""
     word = "failed" if problems else "passed"
-    print(f"{word:7} {Path(path).stem} ({time.monotonic() - begun:.1f} s){text}")
+    print(f"{word:7} {Path(path).name.replace('.lab', '')} ({time.monotonic() - begun:.1f} s){text}")
     for problem in problems:
         print("    " + problem.replace("\n", "\n    "))
     Path(result_file).write_text(json.dumps({"passed": 0, "failed": 0, "skipped": 0, word: 1}))
@@ -86,7 +89,12 @@ def chosen(names):
         if not some:
             sys.exit(f"lab: no scenario is called {name}")
         found += [path for path in some if path not in found]
-    return [str(path) for path in found] or [str(path) for path in everything]
+    return [played for path in found or everything for played in plays(path)]
+
+
+def plays(path):
+    """The file, once for each protocol it leaves a choice of."""
+    return [f"{path}{OVER}{protocol}" for protocol in protocols(path)] or [str(path)]
 
 
 def main():

@@ -5,6 +5,8 @@ from pathlib import Path
 TIME = r"[\d.]+(?:us|ms|s|m)"
 UNITS = {"us": 1e-6, "ms": 0.001, "s": 1, "m": 60}
 LONG = re.compile(r"\s+\(long\)\s*$")  # a line of the long form only
+EITHER = re.compile(r"\b(?:dot|doh)(?:\|(?:dot|doh))+")  # played once with each
+OVER = re.compile(r"\s+\((dot|doh)\)\s*$")  # a line of this one only
 TITLE = re.compile(r"# ?([A-Z]+\d+[a-z]?|-) +(\S.*)")
 
 
@@ -35,10 +37,16 @@ def chosen(line, full):
     return re.sub(r"(\S+) \(short ([^)]*)\)", lambda m: m[1] if full else m[2], line)
 
 
+def protocols(path):
+    """Those that a file is to be played with; none: it leaves no choice."""
+    found = EITHER.search(Path(path).read_text(encoding="utf-8"))
+    return found[0].split("|") if found else []
+
+
 class Scenario:
     """The title line's id and text, and the steps."""
 
-    def __init__(self, path, full=False):
+    def __init__(self, path, full=False, protocol=None):
         self.path = Path(path)
         lines = self.path.read_text(encoding="utf-8").splitlines()
         title = TITLE.fullmatch(lines[0]) if lines else None
@@ -48,7 +56,14 @@ class Scenario:
         self.steps = []
         for number, line in enumerate(lines[1:], 2):
             if line.strip() and not line.startswith("#") and (full or not LONG.search(line)):
-                self.add(f"{self.path.name}:{number}", chosen(LONG.sub("", line).rstrip(), full))
+                self.add_line(f"{self.path.name}:{number}",
+                              chosen(LONG.sub("", line).rstrip(), full), protocol)
+
+    def add_line(self, where, line, protocol):
+        over = OVER.search(line)
+        if over and over[1] != protocol:
+            return
+        self.add(where, EITHER.sub(lambda found: protocol or found[0], OVER.sub("", line)))
 
     def add(self, where, line):
         if line[0].isspace():
