@@ -20,9 +20,10 @@ enum privy_status pv_identity_new(const struct pv_identity_options *, struct pv_
                                   struct privy_error *reterr);
 void pv_identity_free(struct pv_identity *);
 /* Read again what has changed since. What is no good is refused with a log line, once, and the old
- * one stays. */
+ * one stays. Also warns of its end. */
 void pv_identity_refresh(struct pv_identity *);
-/* The same, if that has not been asked for a minute: where no one tells of changes. */
+/* The same, if that has not been asked for a minute: where no one tells of changes. What is being
+ * written just now is left for the next time. */
 void pv_identity_refresh_sometimes(struct pv_identity *, uint64_t age_now_s);
 /* Counts the changes. */
 unsigned pv_identity_generation(const struct pv_identity *);
@@ -36,7 +37,5 @@ struct ssl_st;
 bool pv_identity_use(struct pv_identity *, struct ssl_st *);
 /* Has it run out? Also warns ahead of that: 14, 7 and 1 days. */
 bool pv_identity_expired(struct pv_identity *);
-/* Who issued the leaf, for messages. */
-void pv_identity_issuer(struct pv_identity *, char *out, size_t capacity);
 
 #endif

@@ -39,10 +39,12 @@ struct pv_tls {
     struct pv_sock *sock;
     SSL *ssl;
     struct pv_addr local;
-    bool done;          /* handshake over, peer authenticated */
-    SSL_SESSION *early; /* a session that came before both sides are content */
+    bool done;           /* handshake over, peer authenticated */
+    SSL_SESSION *early;  /* a session that came before both sides are content */
+    unsigned generation; /* of our identity, or an older one */
     unsigned wants, messages;
     bool flooded, at_end; /* what the BIO met */
+    bool offered;         /* a session to resume */
     bool wrote, heard;    /* data, since the handshake */
     uint64_t since;       /* µs: its end */
     int sock_error;
@@ -139,9 +141,14 @@ static bool is_settled(const struct pv_tls *t)
     return t->done && (!t->facts.asked || t->heard);
 }
 
+/* It lets the identity live on that it was given to: not beyond its time [V10]. */
 static void keep_session(struct pv_tls *t, SSL_SESSION *session)
 {
-    pv_tickets_add(&t->context->tickets, session, &t->local, pv_age_now(t->context->loop));
+    struct pv_tls_context *c = t->context;
+    if (t->generation == c->generation)
+        pv_tickets_add(&c->tickets, session, &t->local, pv_age_now(c->loop));
+    else
+        SSL_SESSION_free(session);
 }
 
 static void keep_early(struct pv_tls *t)
@@ -266,7 +273,6 @@ static void run_renewal(struct pv_deferred *d)
         c->renewed(c->renewed_arg);
 }
 
-/* Tickets of the old one would let it live on [V10]. */
 static void notice_change(struct pv_tls_context *c)
 {
     unsigned generation = pv_identity_generation(c->identity);
@@ -310,7 +316,7 @@ static void offer_ticket(struct pv_tls *t)
     SSL_SESSION *session = pv_tickets_take(&c->tickets, &t->local, pv_age_now(c->loop));
     if (!session)
         return;
-    SSL_set_session(t->ssl, session);
+    t->offered = SSL_set_session(t->ssl, session) == 1;
     SSL_SESSION_free(session);
 }
 
@@ -352,16 +358,26 @@ struct pv_tls *pv_tls_new(struct pv_tls_context *c, struct pv_sock *sock)
     t->sock = sock;
     t->wants = PV_SOCK_WRITE;
     check_identity(t); /* before a ticket is offered */
+    t->generation = c->generation;
     if (begin(t))
         return t;
     pv_tls_free(t);
     return NULL;
 }
 
+/* Resumed, and no answer: the server may no longer take what the session stands for (our
+ * certificate of then), and a full handshake would say so. */
+static bool was_resumed_in_vain(const struct pv_tls *t)
+{
+    return t->offered && t->fault && !t->heard && (t->wrote || !t->done);
+}
+
 void pv_tls_free(struct pv_tls *t)
 {
     if (!t)
         return;
+    if (was_resumed_in_vain(t))
+        pv_tickets_drop(&t->context->tickets);
     /* A connection that only broke leaves its session good; OpenSSL would think it bad. */
     if (t->ssl && t->done && t->fault != PV_TLS_PROTOCOL)
         SSL_set_shutdown(t->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
@@ -436,7 +452,8 @@ static bool is_verdict(const struct pv_tls *t, int alert)
     case SSL_AD_ACCESS_DENIED:
         return t->facts.asked || t->done;
     case SSL_AD_HANDSHAKE_FAILURE: /* TLS 1.2 has no word for it */
-        return t->facts.asked && !t->context->identity;
+    case SSL_AD_DECRYPT_ERROR:     /* our signature */
+        return t->facts.asked && !t->heard;
     case SSL_AD_CERTIFICATE_REQUIRED:
         return true;
     default:
@@ -469,8 +486,21 @@ static int fail_refused(struct pv_tls *t, const char *why)
  * something. */
 static bool is_silent_verdict(const struct pv_tls *t)
 {
+    bool closed = t->at_end || t->fault == PV_TLS_CLOSED || t->sock_error == ECONNRESET ||
+                  t->sock_error == EPIPE;
     bool at_once = pv_now(t->context->loop) < t->since + AT_ONCE_US;
-    return t->done && t->facts.asked && !t->heard && (t->wrote || at_once);
+    return closed && t->done && t->facts.asked && !t->heard && (t->wrote || at_once);
+}
+
+static int fail_silently_refused(struct pv_tls *t)
+{
+    if (!t->context->identity)
+        return fail(t, PV_TLS_UNTRUSTED,
+                    "closed without an answer: the server asks for a client certificate, none is "
+                    "configured");
+    return fail(t, PV_TLS_UNTRUSTED,
+                "closed without an answer: does the server accept our certificate?%s",
+                accepts_issuer(t) ? "" : " It accepts other issuers");
 }
 
 /* A client certificate raises the bar: TLS 1.2 would show it to everybody on the way. */
@@ -541,8 +571,6 @@ static int classify(struct pv_tls *t, int result)
         return fail_untrusted(t, verdict);
     if (t->flooded)
         return fail(t, PV_TLS_PROTOCOL, "TLS: handshake messages without end");
-    if ((error == SSL_ERROR_ZERO_RETURN || t->at_end) && is_silent_verdict(t))
-        return fail_refused(t, "closed without an answer");
     if (error == SSL_ERROR_ZERO_RETURN || t->at_end)
         return fail(t, PV_TLS_CLOSED, "closed by the server%s",
                     t->done ? "" : " during the TLS handshake");
@@ -626,16 +654,26 @@ int pv_tls_handshake(struct pv_tls *t)
 
 /* ---- data ---- */
 
+/* A failed write says no more than that the connection is gone; why, stands in what came before. */
+static int read_failed(struct pv_tls *t, int result)
+{
+    bool broken = t->fault;
+    int waits = classify(t, result);
+    if ((t->fault == PV_TLS_CLOSED || t->fault == PV_TLS_NETWORK) && is_silent_verdict(t))
+        return fail_silently_refused(t);
+    return broken ? -1 : waits;
+}
+
 ssize_t pv_tls_read(struct pv_tls *t, void *bytes, size_t n)
 {
-    /* After a write that failed on the network, what came before may still be read. */
     if (PV_BUG_IF(!t->done) || (t->fault && t->fault != PV_TLS_NETWORK))
         return -1;
     size_t moved;
     ERR_clear_error();
+    t->sock_error = 0;
     int result = SSL_read_ex(t->ssl, bytes, n, &moved);
     if (result != 1)
-        return t->fault ? -1 : classify(t, result);
+        return read_failed(t, result);
     t->messages = 0;
     t->heard = true;
     keep_early(t);

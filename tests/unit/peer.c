@@ -163,6 +163,13 @@ static void on_message(int sent, int version, int type, const void *bytes, size_
         p->data_records++;
 }
 
+static int on_client_certificate(X509_STORE_CTX *store, void *arg)
+{
+    const struct peer *p = arg;
+    X509_STORE_CTX_set_error(store, p->options.verdict);
+    return p->options.verdict == X509_V_OK;
+}
+
 static void make_context(struct peer *p)
 {
     const struct peer_options *o = &p->options;
@@ -186,6 +193,7 @@ static void make_context(struct peer *p)
     }
     if (o->wants_client_cert)
         SSL_CTX_set_verify(p->ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_cert_verify_callback(p->ctx, on_client_certificate, p);
 }
 
 struct accepted {
@@ -193,12 +201,24 @@ struct accepted {
     int fd;
 };
 
+static void note_client(struct peer *p, SSL *ssl)
+{
+    X509 *leaf = SSL_get0_peer_certificate(ssl);
+    pthread_mutex_lock(&p->lock);
+    p->client[0] = '\0';
+    if (leaf)
+        X509_NAME_get_text_by_NID(X509_get_subject_name(leaf), NID_commonName, p->client,
+                                  sizeof p->client);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static void serve_tls(struct peer *p, int fd)
 {
     SSL *ssl = SSL_new(p->ctx);
     MUST(ssl && SSL_set_fd(ssl, fd));
     SSL_set_msg_callback_arg(ssl, p);
     if (SSL_accept(ssl) == 1) {
+        note_client(p, ssl);
         p->handshakes++;
         p->resumed += (unsigned)SSL_session_reused(ssl);
         p->options.serve(p, ssl, fd);

@@ -41,6 +41,7 @@ struct peer_options {
     int version;              /* TLS1_2_VERSION, TLS1_3_VERSION; 0: any */
     const char *alpn;         /* choose this, whatever is offered; "": refuse; NULL: none */
     bool wants_client_cert;
+    int verdict;       /* on it: an X509_V_ERR_...; 0: any will do */
     bool early_data;   /* its tickets permit it */
     peer_serve *serve; /* NULL: echo */
 };
@@ -59,7 +60,8 @@ struct peer {
     pthread_mutex_t lock;
     uint64_t tickets[PEER_TICKETS];
     unsigned ticket_count, tickets_again;
-    char sni[256]; /* of the last client */
+    char sni[256];   /* of the last client */
+    char client[64]; /* the common name in its certificate; "": none */
 };
 
 struct peer *peer_start(const struct peer_options *);

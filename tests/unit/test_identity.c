@@ -6,13 +6,15 @@
 
 #include "net/identity.h"
 #include "net/loop.h"
+#include "net/sock.h"
 #include "net/watch.h"
 
-#include <event2/event.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <event2/event.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct cert ca, one, two;
@@ -181,6 +183,25 @@ static void a_key_for_all_to_read_is_refused(void **state)
     pv_identity_free(must_load());
 }
 
+static void a_key_of_somebody_else_is_refused(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    write_pair(&one, &one);
+    assert_int_equal(chmod(directory, 0755), 0);
+    assert_int_equal(chmod(path("key"), 0640), 0);
+    assert_int_equal(chown(path("key"), 1, getegid()), 0);
+    pv_identity_free(must_load()); /* root decides for itself */
+    assert_int_equal(seteuid(65534), 0);
+    refused(NULL, "belongs to uid 1");
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(chown(path("key"), 0, getegid()), 0);
+    assert_int_equal(seteuid(65534), 0);
+    pv_identity_free(must_load());
+    assert_int_equal(seteuid(0), 0);
+}
+
 static void a_passphrase_comes_from_its_file(void **state)
 {
     (void)state;
@@ -247,6 +268,17 @@ static void the_end_is_told_ahead(void **state)
     }
 }
 
+static void the_beginning_is_told(void **state)
+{
+    (void)state;
+    struct cert c = make(NULL, 2, 60);
+    write_pair(&c, &c);
+    struct pv_identity *i = must_load();
+    assert_int_equal(logged("is not yet valid: is the clock right?"), 1);
+    pv_identity_free(i);
+    cert_done(&c);
+}
+
 /* ---- changes ---- */
 
 static void a_changed_pair_is_read(void **state)
@@ -287,6 +319,42 @@ static void a_bad_change_leaves_the_old(void **state)
     pv_identity_free(i);
 }
 
+static void an_expired_pair_does_not_replace_a_good_one(void **state)
+{
+    (void)state;
+    struct cert old = make(NULL, -10, -2);
+    write_pair(&one, &one);
+    struct pv_identity *i = must_load();
+    write_pair(&old, &old);
+    for (unsigned k = 0; k < 3; k++)
+        pv_identity_refresh(i);
+    assert_true(shows(i, &one));
+    assert_int_equal(logged("has expired; the identity before it stays in use"), 1);
+    pv_identity_free(i);
+    i = must_load(); /* where there is no better one it is taken: the clock may be wrong */
+    assert_true(pv_identity_expired(i));
+    write_pair(&two, &two);
+    pv_identity_refresh(i);
+    assert_false(pv_identity_expired(i));
+    pv_identity_free(i);
+    cert_done(&old);
+}
+
+static void the_same_pair_again_changes_nothing(void **state)
+{
+    (void)state;
+    write_pair(&one, &one);
+    struct pv_identity *i = must_load();
+    assert_int_equal(unlink(path("crt")), 0);
+    pv_identity_refresh(i);
+    write_pair(&one, &one);
+    pv_identity_refresh(i);
+    assert_int_equal(logged("was read again, and is the same"), 1);
+    assert_int_equal(pv_identity_generation(i), 0);
+    assert_true(shows(i, &one));
+    pv_identity_free(i);
+}
+
 /* As Kubernetes does it: the name is a link through a link that is replaced. */
 static void a_link_that_is_switched(void **state)
 {
@@ -319,6 +387,12 @@ static void now_and_then_is_once_a_minute(void **state)
     pv_identity_refresh_sometimes(i, 1059);
     assert_true(shows(i, &one));
     pv_identity_refresh_sometimes(i, 1060);
+    assert_true(shows(i, &one)); /* it was written just now: perhaps not all of it */
+    const struct timespec pause = {.tv_nsec = 20000000};
+    for (unsigned k = 0; k < 500 && pv_identity_generation(i) == 0; k++) {
+        nanosleep(&pause, NULL);
+        pv_identity_refresh_sometimes(i, 1060);
+    }
     assert_true(shows(i, &two));
     pv_identity_free(i);
 }
@@ -341,12 +415,32 @@ static void not_asked_for_is_told_once(void **state)
 
 /* ---- watching ---- */
 
+static struct event_base *base;
+static struct pv_loop *loop;
+
 static void end_loop(void *arg)
 {
     event_base_loopbreak(arg);
 }
 
-static bool is_told(struct event_base *base)
+static struct pv_watch *watch_key(void)
+{
+    const char *const paths[] = {path("key"), NULL};
+    base = event_base_new();
+    loop = pv_loop_new(base, NULL, NULL);
+    struct pv_watch *w = pv_watch_new(loop, paths, end_loop, base);
+    assert_non_null(w);
+    return w;
+}
+
+static void end_watch(struct pv_watch *w)
+{
+    pv_watch_free(w);
+    pv_loop_free(loop);
+    event_base_free(base);
+}
+
+static bool is_told(void)
 {
     struct timeval most = {.tv_sec = 10};
     event_base_loopexit(base, &most);
@@ -354,30 +448,118 @@ static bool is_told(struct event_base *base)
     return event_base_got_break(base);
 }
 
-static void changes_are_told(void **state)
+static void link_to(const char *target, const char *name)
 {
-    (void)state;
-    struct event_base *base = event_base_new();
-    struct pv_loop *loop = pv_loop_new(base, NULL, NULL);
+    assert_int_equal(symlink(target, path("new")), 0);
+    assert_int_equal(rename(path("new"), path(name)), 0);
+}
+
+static void make_two_directories(void)
+{
     assert_int_equal(mkdir(path("1"), 0700), 0);
     assert_int_equal(mkdir(path("2"), 0700), 0);
     write_key(one.key, "1/key", NULL, 0600);
     write_key(two.key, "2/key", NULL, 0600);
-    assert_int_equal(symlink("1", path("..data")), 0);
-    assert_int_equal(symlink("..data/key", path("key")), 0);
-    const char *const paths[] = {path("key"), NULL};
-    struct pv_watch *w = pv_watch_new(loop, paths, end_loop, base);
-    assert_non_null(w);
+}
+
+static void changes_are_told(void **state)
+{
+    (void)state;
+    make_two_directories();
+    link_to("1", "..data");
+    link_to("..data/key", "key");
+    struct pv_watch *w = watch_key();
     write_key(two.key, "1/key", NULL, 0600); /* the file itself */
-    assert_true(is_told(base));
-    assert_int_equal(symlink("2", path("..new")), 0);
-    assert_int_equal(rename(path("..new"), path("..data")), 0); /* the link */
-    assert_true(is_told(base));
+    assert_true(is_told());
+    link_to("2", "..data");
+    assert_true(is_told());
     write_key(one.key, "2/key", NULL, 0600); /* where it leads now */
-    assert_true(is_told(base));
+    assert_true(is_told());
+    end_watch(w);
+}
+
+/* The link is a directory in the middle of the name, and absolute. */
+static void a_directory_that_is_a_link(void **state)
+{
+    (void)state;
+    make_two_directories();
+    link_to(path("1"), "current");
+    link_to("current/../current//key", "key");
+    struct pv_watch *w = watch_key();
+    link_to(path("2"), "current");
+    assert_true(is_told());
+    write_key(one.key, "2/key", NULL, 0600);
+    assert_true(is_told());
+    end_watch(w);
+}
+
+static void a_directory_that_comes_back(void **state)
+{
+    (void)state;
+    make_two_directories();
+    link_to("1/key", "key");
+    struct pv_watch *w = watch_key();
+    assert_int_equal(rename(path("1"), path("gone")), 0);
+    assert_true(is_told());
+    assert_int_equal(mkdir(path("1"), 0700), 0);
+    assert_true(is_told());
+    write_key(two.key, "1/key", NULL, 0600);
+    assert_true(is_told());
+    end_watch(w);
+}
+
+static void touch(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what, (void)arg;
+    write_key(one.key, "key", NULL, 0600);
+}
+
+/* Somebody writes there every 100 ms. */
+static void no_change_waits_for_ever(void **state)
+{
+    (void)state;
+    touch(-1, 0, NULL);
+    struct pv_watch *w = watch_key();
+    const struct timeval pause = {.tv_usec = 100000};
+    struct event *again = event_new(base, -1, EV_PERSIST, touch, NULL);
+    event_add(again, &pause);
+    assert_true(is_told());
+    event_free(again);
+    end_watch(w);
+}
+
+/* ---- where nobody tells ---- */
+
+static uint64_t clock_us = 1000;
+
+static uint64_t now(void *world)
+{
+    (void)world;
+    return clock_us;
+}
+
+static void count(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static void without_watches_once_a_minute(void **state)
+{
+    (void)state;
+    static const struct pv_machine machine = {.now = now};
+    const char *const paths[] = {path("key"), NULL};
+    unsigned told = 0;
+    struct pv_loop *still = pv_loop_new(NULL, &machine, NULL);
+    struct pv_watch *w = pv_watch_new(still, paths, count, &told);
+    assert_non_null(w);
+    for (unsigned s = 1; s <= 185; s++) {
+        clock_us += 1000000;
+        pv_now_refresh(still);
+        pv_loop_turn(still);
+        assert_int_equal(told, s / 60);
+    }
     pv_watch_free(w);
-    pv_loop_free(loop);
-    event_base_free(base);
+    pv_loop_free(still);
 }
 
 static int make_certificates(void **state)
@@ -407,15 +589,23 @@ int main(void)
         T(a_pair_is_taken),
         T(what_is_no_pair_is_refused),
         T(a_key_for_all_to_read_is_refused),
+        T(a_key_of_somebody_else_is_refused),
         T(a_passphrase_comes_from_its_file),
         T(a_servers_certificate_is_refused),
         T(the_end_is_told_ahead),
+        T(the_beginning_is_told),
         T(a_changed_pair_is_read),
         T(a_bad_change_leaves_the_old),
+        T(an_expired_pair_does_not_replace_a_good_one),
+        T(the_same_pair_again_changes_nothing),
         T(a_link_that_is_switched),
         T(now_and_then_is_once_a_minute),
         T(not_asked_for_is_told_once),
         T(changes_are_told),
+        T(a_directory_that_is_a_link),
+        T(a_directory_that_comes_back),
+        T(no_change_waits_for_ever),
+        T(without_watches_once_a_minute),
     };
     return cmocka_run_group_tests(tests, make_certificates, drop_certificates);
 }
