@@ -144,7 +144,9 @@ static void take_drop_ins(struct sources *s, const char *file)
     struct dirent **names = NULL;
     snprintf(directory, sizeof directory, "%s.d", file);
     int count = scandir(directory, &names, is_drop_in, by_name);
-    if (count < 0 && errno != ENOENT && errno != ENOTDIR)
+    if (count < 0 && errno == ENOMEM)
+        no_memory(s);
+    else if (count < 0 && errno != ENOENT && errno != ENOTDIR)
         faults_error(s->faults, &(struct place){.source = directory}, "cannot be read: %s",
                      strerror(errno));
     for (int i = 0; i < count; i++) {

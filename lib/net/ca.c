@@ -134,6 +134,8 @@ static enum privy_status get_file(const char *path, struct pv_ca_set **ret,
         int why = errno;
         if (file)
             fclose(file);
+        if (why == ENOMEM)
+            return pv_error(reterr, PRIVY_ENOMEM, "ca_file: no memory");
         return pv_error(reterr, PRIVY_EFILE, "ca_file: %s: %s", path, strerror(why));
     }
     enum privy_status status = PRIVY_OK;

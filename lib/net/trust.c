@@ -8,15 +8,29 @@
 
 #define PIN_PREFIX "sha256/"
 
-static void init(void)
+static bool initialized;
+
+/* OpenSSL goes on without those it had no memory for, and then knows no certificate signed by them.
+ */
+static bool has_algorithms(void)
 {
-    OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
+    static const char *const digests[] = {"SHA1", "SHA224", "SHA256", "SHA384", "SHA512"};
+    bool all = EVP_get_cipherbyname("AES-256-CBC");
+    for (size_t i = 0; i < sizeof digests / sizeof *digests; i++)
+        all = all && EVP_get_digestbyname(digests[i]);
+    return all;
 }
 
-void pv_openssl_init(void)
+static void init(void)
+{
+    initialized = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 && has_algorithms();
+}
+
+bool pv_openssl_init(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, init);
+    return initialized;
 }
 
 /* ---- making one ---- */
@@ -96,7 +110,8 @@ static enum privy_status fill(struct pv_tls_trust *t, const struct pv_tls_trust_
 enum privy_status pv_tls_trust_new(const struct pv_tls_trust_options *o, struct pv_tls_trust **ret,
                                    struct privy_error *reterr)
 {
-    pv_openssl_init();
+    if (!pv_openssl_init())
+        return pv_error(reterr, PRIVY_ENOMEM, "OpenSSL cannot start: no memory");
     struct pv_tls_trust *t = calloc(1, sizeof *t);
     if (!t)
         return pv_error(reterr, PRIVY_ENOMEM, "no memory");

@@ -18,8 +18,9 @@ struct pv_tls_trust {
     unsigned pin_count;
 };
 
-/* Before anything else of OpenSSL: its configuration file is not ours. */
-void pv_openssl_init(void);
+/* Before anything else of OpenSSL: its configuration file is not ours. False: no memory, and
+ * OpenSSL does not try twice. */
+bool pv_openssl_init(void);
 /* Tell OpenSSL what decides in a handshake. The trust must outlive the context. */
 bool pv_tls_trust_apply(const struct pv_tls_trust *, SSL_CTX *);
 /* Whom the certificate should name. */
