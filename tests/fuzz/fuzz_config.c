@@ -34,11 +34,11 @@ static struct text print(const struct config *c, void (*printer)(const struct co
 }
 
 /* Nothing on the machine may be opened because an input says so. */
-static bool names_private_files(const struct config *c)
+static bool names_files(const struct config *c)
 {
     for (size_t i = 0; i < c->pool_count; i++)
         for (size_t k = 0; k < c->pools[i].upstream_count; k++)
-            if (c->pools[i].upstreams[k].client_key ||
+            if (c->pools[i].upstreams[k].client_cert || c->pools[i].upstreams[k].client_key ||
                 c->pools[i].upstreams[k].client_key_passphrase_file)
                 return true;
     return false;
@@ -55,7 +55,7 @@ static bool make_upstreams(struct config *c, const struct config *previous)
 
 static void upstreams_are_the_same(struct config *c, struct config *again)
 {
-    if (names_private_files(c) || !make_upstreams(c, NULL))
+    if (names_files(c) || !make_upstreams(c, NULL))
         return;
     PV_BUG_IF(!make_upstreams(again, c) || c->pool_count != again->pool_count);
     for (size_t i = 0; i < c->pool_count; i++) {

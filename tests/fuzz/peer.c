@@ -1,5 +1,7 @@
 #include "peer.h"
 
+#include "h2_peer.h"
+
 #include "base/status.h"
 #include "wire/edns.h"
 #include "wire/message.h"
@@ -109,9 +111,12 @@ void peer_does(struct pv_sock *s, struct world_message *m, enum deed deed)
 {
     uint8_t answer[MESSAGE];
     size_t length = spoil(answer, write_answer(m, deed, answer), m, deed);
-    world_answer(s, answer, length);
-    if (deed == PEER_REPEATS)
-        world_answer(s, answer, length);
+    for (unsigned i = 0; i < (deed == PEER_REPEATS ? 2 : 1); i++) {
+        if (h2_peer_is_on(s))
+            h2_peer_answers(s, m, answer, length);
+        else
+            world_answer(s, answer, length);
+    }
     m->answered = true;
     if (deed != PEER_REMEMBERS)
         world_forget(m);

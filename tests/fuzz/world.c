@@ -42,6 +42,8 @@ static struct pv_sock *sock_open(struct pv_loop *loop, bool tcp, const struct pv
     w->count++;
     if (!tcp || w->calm)
         world_ease(s);
+    if (w->opened)
+        w->opened(s);
     return s;
 }
 
@@ -67,22 +69,23 @@ static ssize_t failed(int error)
     return -1;
 }
 
-static void hear(struct pv_sock *s, const void *bytes, size_t length)
+struct world_message *world_hear(struct pv_sock *s, const void *bytes, size_t length)
 {
     struct world_message *m = malloc(sizeof *m + length);
     PV_BUG_IF(!m);
     *m = (struct world_message){.length = length};
     memcpy(m->bytes, bytes, length);
     pv_list_append(&s->heard, &m->link);
+    return m;
 }
 
 static void hear_stream(struct pv_sock *s, const void *bytes, size_t n)
 {
     size_t length;
     PV_BUG_IF(!pv_buf_append(&s->out, bytes, n));
-    while (pv_buf_length(&s->out) >= 2 &&
+    while (!s->raw && pv_buf_length(&s->out) >= 2 &&
            pv_buf_length(&s->out) >= 2 + (length = pv_get16(pv_buf_front(&s->out)))) {
-        hear(s, pv_buf_front(&s->out) + 2, length);
+        world_hear(s, pv_buf_front(&s->out) + 2, length);
         pv_buf_consume(&s->out, 2 + length);
     }
 }
@@ -92,7 +95,7 @@ static ssize_t sock_send(struct pv_sock *s, const void *bytes, size_t n)
     if (s->error || !s->connected)
         return failed(s->error == ECONNRESET ? EPIPE : s->error ? s->error : EAGAIN);
     if (!s->tcp) {
-        hear(s, bytes, n);
+        world_hear(s, bytes, n);
         return (ssize_t)n;
     }
     n = least(n, s->room);
@@ -140,6 +143,8 @@ static bool sock_local(struct pv_sock *s, struct pv_addr *ret)
 
 static void sock_close(struct pv_sock *s)
 {
+    if (s->world->closing)
+        s->world->closing(s);
     s->world->count--;
     pv_list_remove(&s->link);
     pv_list_each_safe (it, &s->heard)

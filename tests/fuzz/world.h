@@ -9,21 +9,27 @@
 #define MS 1000ULL
 #define S  1000000ULL
 
+struct pv_sock;
+
 struct world {
     uint64_t now;   /* µs */
     uint64_t slept; /* s: ages are ahead of now by so much */
     struct pv_loop *loop;
     struct pv_list socks; /* oldest first */
     unsigned count;
-    int refusal;                   /* why no socket can be opened; 0: they can */
-    bool calm;                     /* sockets opened now are at ease, see world_ease() */
-    void (*peers)(struct world *); /* does in each turn what the other ends do; may be NULL */
+    int refusal; /* why no socket can be opened; 0: they can */
+    bool calm;   /* sockets opened now are at ease, see world_ease() */
+    /* Each may be NULL. peers: does in each turn what the other ends do. */
+    void (*peers)(struct world *);
+    void (*opened)(struct pv_sock *);
+    void (*closing)(struct pv_sock *);
 };
 
 /* What the library sent: a datagram, or a message off a stream. */
 struct world_message {
     struct pv_list link;
     bool checked, answered; /* the fuzzer's */
+    int32_t stream;         /* of HTTP/2 */
     size_t length;
     uint8_t bytes[];
 };
@@ -45,6 +51,8 @@ struct pv_sock {
     size_t readable, room; /* octets that may be read, written now */
     bool rekeys;           /* TLS has to write before it reads again */
     bool greeted;          /* the fuzzer's: the TLS verdict was sent */
+    bool raw;              /* `out` keeps all there is: no messages are heard */
+    void *state;           /* the fuzzer's */
 };
 
 void world_init(struct world *);
@@ -59,6 +67,8 @@ void world_deliver(struct pv_sock *, const void *, size_t);
 /* It sends a message. */
 void world_answer(struct pv_sock *, const uint8_t *message, size_t length);
 void world_forget(struct world_message *);
+/* As if the library had sent this message. */
+struct world_message *world_hear(struct pv_sock *, const void *, size_t);
 
 /* Tell the library what is ready, and run what is due now, until all is quiet. */
 void world_settle(struct world *);
