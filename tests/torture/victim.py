@@ -123,7 +123,7 @@ class Victim:
         for line in self.where.read_text().splitlines():
             frame = re.match(r"(.+)\((.*)\+(0x[0-9a-f]+)\)", line)
             if not frame:
-                lines.append(line)
+                lines += [line] * (line != "[0x0]")
             elif "torture-shim" not in frame[1]:
                 lines.append("  " + place(*frame.groups()))
         return "\n".join(lines)
