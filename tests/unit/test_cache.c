@@ -128,24 +128,30 @@ static void R5_every_part_of_the_key_counts(void **state)
 {
     (void)state;
     struct pv_question q = {.name = "\1a", .name_length = 3, .type = 1, .rrclass = 1};
-    struct pv_question other[] = {q, q, q};
-    struct pv_key key, keys[6];
+    struct pv_question other[] = {q, q, q, q};
+    struct pv_key key, keys[7];
 
     other[0].name[1] = 'b';
     other[1].type = 28;
     other[2].rrclass = 3;
+    memcpy(other[3].name, "\1a\1b", 5);
+    other[3].name_length = 5;
     pv_key_make(&key, &q, 0, POOL);
-    for (unsigned i = 0; i < 3; i++)
+    for (unsigned i = 0; i < 4; i++)
         pv_key_make(&keys[i], &other[i], 0, POOL);
-    pv_key_make(&keys[3], &q, PV_KEY_DO, POOL);
-    pv_key_make(&keys[4], &q, PV_KEY_CD, POOL);
-    pv_key_make(&keys[5], &q, 0, POOL + 1);
+    pv_key_make(&keys[4], &q, PV_KEY_DO, POOL);
+    pv_key_make(&keys[5], &q, PV_KEY_CD, POOL);
+    pv_key_make(&keys[6], &q, 0, POOL + 1);
 
     struct pv_entry *e = pv_entry_new_failure(&key, 1, 0);
     assert_true(pv_entry_has_key(e, &key));
-    for (unsigned i = 0; i < 6; i++) {
+    assert_true(pv_key_equal(&key, &key));
+    for (unsigned i = 0; i < 7; i++) {
         assert_false(pv_entry_has_key(e, &keys[i]));
         assert_true(keys[i].hash != key.hash);
+        assert_false(pv_key_equal(&keys[i], &key));
+        keys[i].hash = key.hash; /* as it may happen once in the life of the universe */
+        assert_false(pv_key_equal(&keys[i], &key));
     }
     pv_entry_unref(e);
 }

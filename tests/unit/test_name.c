@@ -20,6 +20,7 @@ static void text_to_wire_and_back(void **state)
         size_t length;
     } rows[] = {
         {".", ".", 1},
+        {"a", "a.", 3},
         {"example.org", "example.org.", 13},
         {"Example.Org.", "Example.Org.", 13},
         {"a\\.b.c", "a\\.b.c.", 7},
@@ -43,8 +44,9 @@ static void text_to_wire_and_back(void **state)
 static void wrong_texts_are_refused(void **state)
 {
     (void)state;
-    static const char *const rows[] = {"",        "..",   ".a",     "a..b",    "a..",
-                                       "a\\",     "a\\1", "a\\12x", "a\\256b", "\xc3\xa4.example",
+    static const char *const rows[] = {"",        "..",     ".a",     "a..b",
+                                       "a..",     "a\\",    "a\\1",   "a\\12x",
+                                       "a\\256b", "a\\1/2", "a\\12:", "\xc3\xa4.example",
                                        "\\\xc3.x"};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_false(pv_name_from_text(rows[i], strlen(rows[i]), wire, &wire_length));

@@ -251,6 +251,114 @@ static void strip_drops_what_cannot_move(void **state)
     }
 }
 
+/* A record behind the OPT moves up where every name in it, of its type, stands before the OPT. */
+static void strip_knows_the_names_in_each_type(void **state)
+{
+    (void)state;
+    static const struct {
+        uint16_t type;
+        const char *rdata;
+        uint16_t length;
+        bool stays;
+    } rows[] = {
+        {PV_T_MX, "\0\1\xc0\x10", 4, true},
+        {PV_T_MX, "\0\1\xc0\x41", 4, false},
+        {PV_T_SRV, "\0\1\0\1\0\1\1x\xc0\x10", 10, true},
+        {PV_T_SRV, "\0\1\0\1\0\1\1x\xc0\x41", 10, false},
+        {PV_T_SOA,
+         "\xc0\x10\xc0\x10"
+         "00001111222233334444",
+         24, true},
+        {PV_T_SOA,
+         "\xc0\x10\xc0\x41"
+         "00001111222233334444",
+         24, false},
+        {PV_T_SOA,
+         "\xc0\x41\xc0\x10"
+         "00001111222233334444",
+         24, false},
+        {PV_T_CNAME, "\1x\0", 3, true},
+        {PV_T_PTR, "\xc0\x41", 2, false},
+        {PV_T_DNAME, "\xc0\x10", 2, true},
+        {PV_T_HINFO, "\1a\1b", 4, true},
+        {PV_T_TXT, "\1a", 2, true},
+        {257, "\0\1ab", 4, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        uint16_t offsets[3];
+        unsigned count;
+        BEGIN(0x8180, 1, 0, 3);
+        record(0xc00c, PV_T_A, 60, "\1\2\3\4", 4);
+        size_t before = pv_written(&w);
+        pv_opt_begin(&w, 4096, 0, true);
+        pv_write(&w, "\4abcd\1x", 7); /* its second label is at 0x41 */
+        record(0xc010, PV_T_A, 61, "\1\2\3\4", 4);
+        record(0xc010, rows[i].type, 62, rows[i].rdata, rows[i].length);
+        struct pv_reply r = check();
+        size_t n = pv_reply_strip(message, &r, stripped, offsets, &count);
+        assert_int_equal(n, rows[i].stays ? pv_written(&w) - 11 : before);
+        assert_int_equal(count, rows[i].stays ? 3 : 1);
+    }
+}
+
+/* The OPT stands once, at the root, in the additional section. */
+static void opt_stands_in_its_place(void **state)
+{
+    (void)state;
+    struct pv_question q = question(PV_T_A);
+    struct pv_reply r;
+    const char *why;
+    for (unsigned i = 0; i < 3; i++) {
+        BEGIN(0x8180, i == 0, i == 1, i == 2);
+        record(i == 2 ? 0xc00c : 0, PV_T_OPT, 0, "", 0);
+        assert_false(pv_reply_check(message, pv_written(&w), &q, -1, &r, &why));
+        assert_string_equal(why, "bad OPT");
+        assert_false(pv_reply_check(message, pv_written(&w), &q, -1, &r, NULL));
+    }
+}
+
+static void the_question_is_compared_whole(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned at;
+        uint8_t octet;
+        const char *why;
+    } rows[] = {
+        {13, 'x', "question mismatch"},    {16, 0, "question mismatch"},
+        {30, 2, "question mismatch"},      {32, 3, "question mismatch"},
+        {12, 0xc0, "pointer not allowed"}, {12, 0x40, "bad question name"},
+        {12, 63, "bad question name"},
+    };
+    struct pv_question q = question(PV_T_A);
+    struct pv_reply r;
+    const char *why;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        BEGIN(0x8180, 0, 0, 0);
+        message[rows[i].at] = rows[i].octet;
+        assert_false(pv_reply_check(message, pv_written(&w), &q, -1, &r, &why));
+        assert_string_equal(why, rows[i].why);
+    }
+    BEGIN(0x8180, 0, 0, 0);
+    assert_false(pv_reply_check(message, pv_written(&w) - 3, &q, -1, &r, &why));
+    assert_string_equal(why, "question cut");
+}
+
+/* Any class is a class of its own to nobody: the answer counts, and is not kept. */
+static void any_class_is_not_cached(void **state)
+{
+    (void)state;
+    struct pv_question q = question(PV_T_A);
+    struct pv_reply r;
+    BEGIN(0x8180, 1, 0, 0);
+    record(0xc00c, PV_T_A, 60, "\1\2\3\4", 4);
+    pv_put16(message + 31, PV_C_ANY);
+    q.rrclass = PV_C_ANY;
+    assert_true(pv_reply_check(message, pv_written(&w), &q, -1, &r, NULL));
+    assert_int_equal(r.kind, PV_ANSWER_POSITIVE);
+    assert_false(r.cacheable);
+}
+
 static void tsig_does_not_age(void **state)
 {
     (void)state;
@@ -291,6 +399,10 @@ int main(void)
         cmocka_unit_test(strip_takes_opt_and_trailing_octets),
         cmocka_unit_test(strip_moves_records_behind_the_opt),
         cmocka_unit_test(strip_drops_what_cannot_move),
+        cmocka_unit_test(strip_knows_the_names_in_each_type),
+        cmocka_unit_test(opt_stands_in_its_place),
+        cmocka_unit_test(the_question_is_compared_whole),
+        cmocka_unit_test(any_class_is_not_cached),
         cmocka_unit_test(tsig_does_not_age),
         cmocka_unit_test(id_is_compared_only_where_asked),
     };

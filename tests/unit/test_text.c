@@ -68,6 +68,8 @@ static void dnssec(void **state)
     assert_string_equal(show("NSEC", "00 00 06 400000080003"), ". A AAAA RRSIG NSEC");
     assert_string_equal(show("RRSIG", "FF00 0D 02 00000000 00000000 FFFFFFFF 0000 00 00"),
                         "TYPE65280 13 2 0 19700101000000 21060207062815 0 . AA==");
+    assert_string_equal(show("RRSIG", "0001 0D 02 00000000 666D2B80 65E19E00 0000 00 00"),
+                        "A 13 2 0 20240615054952 20240301092104 0 . AA==");
 }
 
 /* 51 octets: base64 in pieces must join without filling between them. */
@@ -124,6 +126,9 @@ static void unknown_and_malformed(void **state)
         {"CAA", "00012D61"},
         {"NSEC", "000000"},
         {"NSEC", "0001017F000180"},
+        {"NSEC", "00000180000180"}, /* the same window twice */
+        {"NSEC", "000021000000000000000000000000000000000000000000000000000000000000000001"},
+        {"CAA", "00025F61"},
         {"SVCB", "0001000003000100"},
         {"SVCB", "00010000040000"},
         {"SVCB", "000100000100020061"},

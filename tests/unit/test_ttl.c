@@ -124,6 +124,43 @@ static void many_records_get_the_smallest(void **state)
         assert_int_equal(pv_get32(message + offsets[i]), 701);
 }
 
+/* An OPT's flags and a TSIG's zero are no lifetimes. */
+static void what_has_no_lifetime_is_left_alone(void **state)
+{
+    (void)state;
+    for (unsigned more = 0; more <= 300; more += 300) { /* one by one, and too many for that */
+        uint16_t offsets[304];
+        begin((uint16_t)(2 + more), 0);
+        pv_put16(message + 10, 2);
+        record("\xc0\x0c", 2, PV_T_A, 30);
+        record("\xc0\x0c", 2, PV_T_A, 20);
+        for (unsigned i = 0; i < more; i++)
+            record("\xc0\x0c", 2, PV_T_A, 25);
+        size_t opt = pv_written(&w);
+        record("", 1, PV_T_OPT, 10);
+        record("\xc0\x0c", 2, PV_T_TSIG, 0);
+        pv_ttl_level(message, pv_written(&w));
+        assert_int_equal(find(message, opt, offsets, 304), 2 + more);
+        for (unsigned i = 0; i < 2 + more; i++)
+            assert_int_equal(pv_get32(message + offsets[i]), 20);
+        assert_int_equal(pv_get32(message + opt + 5), 10);
+        assert_int_equal(pv_get32(message + opt + 15 + 6), 0);
+    }
+}
+
+/* What ends before its counts say is left as it is. */
+static void cut_messages_are_left_alone(void **state)
+{
+    (void)state;
+    begin(2, 0);
+    record("\xc0\x0c", 2, PV_T_A, 30);
+    record("\xc0\x0c", 2, PV_T_A, 20);
+    uint8_t before[128];
+    memcpy(before, message, pv_written(&w));
+    pv_ttl_level(message, pv_written(&w) - 8);
+    assert_memory_equal(message, before, pv_written(&w));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +168,8 @@ int main(void)
         cmocka_unit_test(ages_are_held_within_bounds),
         cmocka_unit_test(sets_are_levelled),
         cmocka_unit_test(many_records_get_the_smallest),
+        cmocka_unit_test(what_has_no_lifetime_is_left_alone),
+        cmocka_unit_test(cut_messages_are_left_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,265 @@
+/* The configuration of privydnsd, checks of one value against another and against the machine. */
+#include "unit.h"
+
+#include "config_file.h"
+
+#include <ifaddrs.h>
+#include <net/if.h>
+
+static void listening(void **state)
+{
+    (void)state;
+    expect_faults("listen: [x, y]\n",
+                  "privydns.yaml:1:10: listen: 'x' is not an address, such as 127.0.0.1, "
+                  "127.0.0.1:53 or \"[::1]:53\"\n"
+                  "privydns.yaml:1:13: listen: 'y' is not an address, such as 127.0.0.1, "
+                  "127.0.0.1:53 or \"[::1]:53\"\n");
+    expect_faults("allow: []\n", "privydns.yaml:1:8: allow: nobody could ask\n");
+    expect_warnings("listen: 127.0.0.1\nallow: 0.0.0.0/0\n", ""); /* on loopback it is no danger */
+}
+
+/* An address of this machine's that is no loopback one, as text; false: it has none. */
+static bool own_address(char out[PV_ADDR_TEXT])
+{
+    struct ifaddrs *all = NULL;
+    bool found = false;
+    assert_int_equal(getifaddrs(&all), 0);
+    for (struct ifaddrs *i = all; i && !found; i = i->ifa_next) {
+        struct pv_addr addr = {0};
+        if (!i->ifa_addr || i->ifa_addr->sa_family != AF_INET || i->ifa_flags & IFF_LOOPBACK)
+            continue;
+        memcpy(&addr, i->ifa_addr, sizeof addr.in);
+        pv_addr_set_port(&addr, 0);
+        found = pv_addr_host(&addr, out) != NULL;
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+static void loops(void **state)
+{
+    char yaml[256], expected[256], own[PV_ADDR_TEXT];
+    (void)state;
+    expect_faults("listen: 127.0.0.1\npools: {default: {plaintext: true, upstreams: "
+                  "['udp://0.0.0.0']}}\n",
+                  "privydns.yaml:2:48: url: 0.0.0.0:53 is where this daemon listens: a loop\n");
+    write_file("privydns.yaml", "listen: 0.0.0.0\nallow: 127.0.0.1\npools: {default: {plaintext: "
+                                "true, upstreams: ['udp://192.0.2.254', 'tcp://[::1]']}}\n");
+    config_unref(must_load(NULL));
+    if (!own_address(own))
+        return;
+    snprintf(yaml, sizeof yaml,
+             "listen: 0.0.0.0\npools: {default: {plaintext: true, upstreams: ['udp://%s']}}\n",
+             own);
+    snprintf(expected, sizeof expected,
+             "privydns.yaml:2:48: url: %s:53 is where this daemon listens: a loop\n", own);
+    expect_faults(yaml, expected);
+}
+
+static void names(void **state)
+{
+    (void)state;
+    write_file("privydns.yaml",
+               "pools: {default: {upstreams: [{url: tls://9.9.9.9, name: a}, {url: "
+               "tls://9.9.9.10, name: b}, tls://9.9.9.11]}, other: {upstreams: "
+               "[tls://9.9.9.12, {url: tls://9.9.9.13, name: c}]}}\n");
+    config_unref(must_load(NULL));
+    expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, name: -a}]}, '': {upstreams: "
+                  "tls://9.9.9.9}}\n",
+                  "privydns.yaml:1:58: name: '-a' is not a name: 1 to 63 letters, digits, '.', '_' "
+                  "and '-'\n"
+                  "privydns.yaml:1:65: pools: '' is not a name: 1 to 63 letters, digits, '.', '_' "
+                  "and '-'\n");
+    expect_faults("user: abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl\n",
+                  "privydns.yaml:1:7: user: "
+                  "'abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijkl' is not a "
+                  "name: 1 to 63 letters, digits, '.', '_' and '-'\n");
+}
+
+static void shapes(void **state)
+{
+    (void)state;
+    expect_faults("pools: {default: 5, a: {upstreams: {}}}\n",
+                  "privydns.yaml:1:18: pools: found a single value; a map is needed\n"
+                  "privydns.yaml:1:36: upstreams: found a map; a list is needed\n");
+    expect_faults("pools: 5\nroutes: 5\n",
+                  "privydns.yaml:1:8: pools: found a single value; a map is needed\n"
+                  "privydns.yaml:2:9: routes: found a single value; a list is needed\n");
+    expect_faults("routes: [5, {zones: [], pool: [1]}]\n",
+                  "privydns.yaml:1:10: routes: found a single value; a map is needed\n"
+                  "privydns.yaml:1:21: zones: a route needs some\n"
+                  "privydns.yaml:1:31: pool: found a list; a single value is needed\n");
+    expect_faults("pools: {default: {upstreams: [[tls://9.9.9.9], null]}}\nlisten: [[1], {a: 1}]\n",
+                  "privydns.yaml:1:31: upstreams: found a list; a single value is needed\n"
+                  "privydns.yaml:1:48: upstreams: has no value; a single value is needed\n"
+                  "privydns.yaml:2:10: listen: found a list; a single value is needed\n"
+                  "privydns.yaml:2:15: listen: found a map; a single value is needed\n");
+    expect_warnings("pools:\nroutes:\nquery:\n", "");
+    expect_warnings("# nothing\n", "");
+    expect_warnings("\xef\xbb\xbf~\n", ""); /* a byte order mark is none of the text's */
+    expect_faults("? [a]\n: 1\n? &x b\n: 1\n",
+                  "privydns.yaml:1:3: a key must be a word, not a list or map\n"
+                  "privydns.yaml:3:3: anchors (&x) are not allowed; write the value itself\n");
+}
+
+static void protocols(void **state)
+{
+    char expected[256] = "privydns.yaml:1:29: protocol: this build has no 'dnscrypt'; allowed: any";
+    (void)state;
+    for (unsigned i = 0; privy_protocols(i); i++)
+        strcat(strcat(expected, ", "), privy_protocols(i));
+    strcat(expected, "\n");
+    expect_faults("pools: {default: {protocol: dnscrypt, upstreams: tls://9.9.9.9}}\n", expected);
+    expect_faults("pools: {default: {protocol: mtls, upstreams: tls://9.9.9.9}}\n",
+                  "privydns.yaml:1:29: protocol: no upstream of pool 'default' speaks mtls\n");
+    expect_faults("routes: [{zones: a.example, pool: zzzzzzzz}]\n",
+                  "privydns.yaml:1:35: pool: there is no pool 'zzzzzzzz'\n");
+    expect_faults("routes: [{zones: [a.example, b.example], pool: default}, {zones: a.example, "
+                  "pool: default}]\n",
+                  "privydns.yaml:1:66: zones: 'a.example.' is routed already\n");
+}
+
+/* What is DNSCrypt's is refused, as long as it is not there. */
+static void dnscrypt(void **state)
+{
+    (void)state;
+    expect_faults("pools: {default: {upstreams: [{provider_name: a, provider_key: '12', relays: "
+                  "[x]}]}}\n",
+                  "privydns.yaml:1:47: provider_name: not in this version\n"
+                  "privydns.yaml:1:64: provider_key: '12' is not a public key: 64 hexadecimal "
+                  "digits, colons allowed\n"
+                  "privydns.yaml:1:78: relays: not in this version\n"
+                  "privydns.yaml:1:79: relays: 'x' is not an sdns:// stamp\n");
+    expect_faults(
+        "pools: {default: {upstreams: [{url: tls://9.9.9.9, relays: ['sdns://AQ'], provider_key: "
+        "'00112233445566778899aabbccddeeff:00112233445566778899AABBCCDDEEFF'}]}}\n",
+        "privydns.yaml:1:60: relays: needs sdns://\n"
+        "privydns.yaml:1:89: provider_key: needs sdns://\n");
+    expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, ephemeral_keys: maybe, "
+                  "relays: [], provider_name: ''}]}}\n",
+                  "privydns.yaml:1:68: ephemeral_keys: 'maybe' is not true or false\n"
+                  "privydns.yaml:1:102: provider_name: '' is not allowed: it may not be empty\n");
+    expect_faults(
+        "bootstrap: ['sdns://AQ', '', 'x']\n",
+        "privydns.yaml:1:13: bootstrap: this build cannot speak 'sdns://'\n"
+        "privydns.yaml:1:26: bootstrap: '' is not allowed: it may not be empty\n"
+        "privydns.yaml:1:30: bootstrap: 'x' is not an upstream: expected tls://HOST or the like\n");
+}
+
+/* Of all sources, the last that says it counts; what has no value takes nothing away. */
+static void drop_ins(void **state)
+{
+    char path[192];
+    struct options options = {.upstreams = {"tls://192.0.2.3"}, .upstream_count = 1, .verbose = 2};
+    (void)state;
+    snprintf(path, sizeof path, "%s.d", file);
+    write_file("privydns.yaml", "query: {tries: 2}\nworkers: 2\npools:\n");
+    assert_int_equal(mkdir(path, 0700), 0);
+    write_file("privydns.yaml.d/1.yaml", "query:\nworkers: 3\n");
+    write_file("privydns.yaml.d/.2.yaml", "nonsense: 1\n");
+    write_file("privydns.yaml.d/.yaml", "nonsense: 1\n");
+    struct config *c = must_load(&options);
+    assert_int_equal(c->query.tries, 2);
+    assert_int_equal(c->workers, 3);
+    assert_int_equal(c->log.level, PRIVY_LOG_DEBUG);
+    assert_string_equal(c->default_pool->upstreams[0].url, "tls://192.0.2.3");
+    config_unref(c);
+
+    /* a flag does not mend what a file has wrong */
+    write_file("privydns.yaml.d/1.yaml", "pools: {default: 5}\nquery: 7\n");
+    options.upstreams[0] = "tls://\xff";
+    expect_with(&options, false,
+                "privydns.yaml.d/1.yaml:1:18: pools: found a single value; a map is needed\n"
+                "privydns.yaml.d/1.yaml:2:8: query: found a single value; a map is needed\n"
+                "-u: not text in UTF-8\n"
+                "-u: url: 'tls://\\255' has a name with non-ASCII letters: write its xn-- form\n");
+}
+
+static int forget_drop_ins(void **state)
+{
+    char command[256];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s.d'", file);
+    return system(command);
+}
+
+static void what_is_no_file(void **state)
+{
+    struct options options = {0};
+    char path[192];
+    (void)state;
+    unlink(file);
+    assert_int_equal(mkfifo(file, 0600), 0);
+    expect_with(&options, false, "privydns.yaml: a pipe that nothing comes from\n");
+    assert_int_equal(unlink(file), 0);
+    write_file("privydns.yaml", "");
+    snprintf(path, sizeof path, "%s.d", file);
+    assert_int_equal(symlink("privydns.yaml.d", path), 0);
+    expect_with(&options, false,
+                "privydns.yaml.d: cannot be read: Too many levels of symbolic links\n");
+}
+
+/* A key that is not a file of ours, or somebody else's. */
+static void private_files(void **state)
+{
+    char path[192], text[4096];
+    struct faults faults = {0};
+    (void)state;
+    write_file("privydns.yaml", "user: nobody\npools: {default: {upstreams: [{url: tls://9.9.9.9, "
+                                "client_cert: a.crt, client_key: a.key}]}}\n");
+    write_file("a.crt", "");
+    snprintf(path, sizeof path, "%s/a.key", directory);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_null(load(NULL, &faults));
+    assert_non_null(strstr(faults_text(&faults, text, sizeof text), "a.key' is not a file\n"));
+    faults_done(&faults);
+    assert_int_equal(rmdir(path), 0);
+    if (geteuid() != 0)
+        return; /* nobody else can give a file away */
+    for (unsigned uid = 65533; uid <= 65534; uid++) {
+        write_file("a.key", "");
+        assert_int_equal(chmod(path, 0600), 0);
+        assert_int_equal(chown(path, uid, 0), 0);
+        assert_null(load(NULL, &faults));
+        faults_text(&faults, text, sizeof text);
+        assert_int_equal(strstr(text, "belongs to uid 65533; allowed: root or nobody\n") != NULL,
+                         uid == 65533);
+        faults_done(&faults);
+    }
+}
+
+static void empty_variable(void **state)
+{
+    struct faults faults = {0};
+    struct options options = {0};
+    (void)state;
+    setenv("PRIVYDNS_CONFIG", "", 1);
+    setenv("PRIVYDNS_LISTEN", " 127.0.0.3 ,\t[::1]:54\t, ", 1);
+    setenv("PRIVYDNS_PORT_53_UDP", "udp://10.0.0.1:53", 1);
+    setenv("PRIVYDNS_ABSOLUTELY_NOTHING", "1", 1);
+    struct config *c = config_load(&options, NULL, &faults);
+    char text[4096];
+    faults_text(&faults, text, sizeof text);
+    assert_non_null(strstr(text, "PRIVYDNS_ABSOLUTELY_NOTHING: warning: no such variable\n"));
+    assert_non_null(strstr(text, "PRIVYDNS_LISTEN: listen: '' is not an address"));
+    assert_null(strstr(text, "PORT_53"));
+    assert_null(c);
+    faults_done(&faults);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(listening),
+        cmocka_unit_test(loops),
+        cmocka_unit_test(names),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(protocols),
+        cmocka_unit_test(dnscrypt),
+        cmocka_unit_test_teardown(drop_ins, forget_drop_ins),
+        cmocka_unit_test_teardown(what_is_no_file, forget_drop_ins),
+        cmocka_unit_test(private_files),
+        cmocka_unit_test(empty_variable),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
