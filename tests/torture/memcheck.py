@@ -1,7 +1,7 @@
 """privydnsd under valgrind's memcheck; PRIVYDNS_BUILD names a build without sanitizers.
 
-One story: questions over UDP and TCP to a DoT upstream, some of which fail; two reloads; the end. No
-error, and no block of memory is lost, definitely or possibly.
+One story: questions over UDP and TCP to a DoT upstream whose connections break; reloads; the end.
+No error, and no block of memory is lost, definitely or possibly.
 """
 import argparse
 import json
@@ -14,8 +14,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
+import harness  # noqa: E402
 import sandbox  # noqa: E402
-import scenarios  # noqa: E402
+import upstreams  # noqa: E402
+import victim  # noqa: E402
 from servers import wait_until  # noqa: E402
 
 QUESTIONS = 100  # over each of UDP and TCP, before each reload
@@ -32,7 +34,7 @@ def sometimes_reset():
         nonlocal asked
         asked += 1
         if asked % 7:
-            scenarios.harness.honest(conn, query)
+            harness.honest(conn, query)
         else:
             conn.reset()
     return answer
@@ -48,13 +50,12 @@ def reload(daemon, *addresses):
 
 def tell(directory):
     """The story."""
-    scenarios.make_certificates(directory)
-    upstream = scenarios.Upstream(
-        directory, directory, lambda certificate, _: scenarios.harness.Upstream(
-            scenarios.UPSTREAM, certificate, sometimes_reset()),
-        scenarios.PROTOCOLS["dot"][1])
+    upstreams.make_certificates(directory)
+    upstreams.PROTOCOLS["breaks"] = (upstreams.dot(answer=sometimes_reset(), deeds="honest"),
+                                     upstreams.PROTOCOLS["dot"][1])
+    upstream = upstreams.Upstream("breaks", directory, directory)
     upstream.server.start()
-    daemon = scenarios.Daemon(directory, "", upstream.entry())
+    daemon = victim.Daemon(directory, "", upstream.entry())
     daemon.before = VALGRIND
     try:
         daemon.begin()
@@ -74,7 +75,7 @@ def inside(name, result_file):
     with tempfile.TemporaryDirectory(prefix="privydns-memcheck-") as directory:
         try:
             tell(Path(directory))
-        except (scenarios.Broken, TimeoutError) as reason:
+        except (victim.Broken, TimeoutError) as reason:
             word = "failed"
             print(f"-- {name}\n{reason}\n{Path(directory, 'said').read_text()[-8000:]}")
     print(f"{word:7} {name} ({time.monotonic() - begun:.1f} s)")
@@ -88,7 +89,7 @@ def main():
     if arguments.inside:
         inside(*arguments.inside)
         return 0
-    os.environ["PRIVYDNS_BUILD"] = str(scenarios.harness.BUILD)  # harness took it away
+    os.environ["PRIVYDNS_BUILD"] = str(harness.BUILD.resolve())  # harness took it away
     return sandbox.run_all(["memcheck"], [__file__, "--inside"], 1, TIMEOUT)
 
 

@@ -13,56 +13,13 @@ from pathlib import Path
 import harness
 import victim
 from faults import CALLS, FOR_EVER, LASTING, MEMORY
-from servers import CA, Certificate, wait_until
-from victim import Broken, Daemon, Victim, plain
+from servers import wait_until
+from upstreams import PROTOCOLS, Upstream
+from victim import Broken, Daemon, Victim
 
-UPSTREAM = "127.0.0.2"
 GROWTH_MOST = 1000  # blocks of memory: a full cache, and what is kept for later
 CALLS_MOST = 500    # system calls in half a second in which something always fails
 FEW = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN")  # of these there may be more later
-
-
-class Upstream:
-    """A server, and how the configuration and the command line name it."""
-
-    def __init__(self, certificates, directory, server, url):
-        certificate = Certificate(certificates / "upstream.crt", certificates / "upstream.key")
-        self.ca_file = certificates / f"{CA_NAME}.crt"
-        self.server, self.url = server(certificate, directory), url
-
-    def entry(self, **more):
-        ca = {"ca_file": str(self.ca_file)} if self.url.startswith(("tls:", "https:")) else {}
-        return {"url": self.url, **ca, **more}
-
-
-CA_NAME = "torture-ca"
-
-
-def dot(prepare):
-    return lambda certificate, _: harness.Upstream(UPSTREAM, certificate, harness.honest,
-                                                   prepare=prepare, first_deeds=victim.IDLE_CLOSE)
-
-
-def unbound(certificate, directory):
-    return harness.Unbound(directory / "unbound", UPSTREAM, 853, certificate,
-                           extra="tcp-idle-timeout: 10")
-
-
-PROTOCOLS = {
-    "dot": (dot(victim.without_tickets), f"tls://{UPSTREAM}#{harness.NAME}"),
-    "dot-resumed": (dot(None), f"tls://{UPSTREAM}#{harness.NAME}"),
-    "dot-tls12": (dot(victim.old_tls), f"tls://{UPSTREAM}#{harness.NAME}"),
-    "doh": (unbound, f"https://{UPSTREAM}/dns-query#{harness.NAME}"),
-    "udp": (lambda *_: plain(UPSTREAM), f"udp://{UPSTREAM}"),
-    "udp-cut": (lambda *_: plain(UPSTREAM, cut=True), f"udp://{UPSTREAM}"),
-    "tcp": (lambda *_: plain(UPSTREAM), f"tcp://{UPSTREAM}"),
-}
-
-
-def make_certificates(directory):
-    """Once for all scenarios."""
-    ca = CA(directory, CA_NAME)
-    ca.issue("upstream", [harness.NAME])
 
 
 class Scenario:
@@ -75,7 +32,7 @@ class Scenario:
 
     def set_up(self, directory, certificates, shim):
         self.dir, self.shim = Path(directory), shim
-        self.upstream = Upstream(certificates, self.dir, *PROTOCOLS[self.protocol])
+        self.upstream = Upstream(self.protocol, certificates, self.dir)
         self.upstream.server.start()
         self.renew()
 
@@ -99,7 +56,7 @@ class Scenario:
 # ---- before it serves: one process each ----
 
 def right_codes(kind, error):
-    """How it may end that cannot start [interface]: 78 the configuration, 77 rights, 71 the rest."""
+    """How it may end that cannot start: 78 the configuration, 77 rights, 71 the rest."""
     files = {78} if kind in ("open", "read", "stat") else set()
     if error in FEW and kind != "setresuid":
         return {71} | files
@@ -107,7 +64,7 @@ def right_codes(kind, error):
 
 
 class Start(Scenario):
-    """From the first call to the first answer: it ends with a word and the right code, or serves."""
+    """From the first call to the first answer: it ends with a word and its code, or serves."""
 
     def renew(self):
         super().renew()
@@ -390,5 +347,5 @@ ALL = {
     "lasting-dot": lambda: Lasting("dot-resumed"),
 }
 
-SHORT = ("query-dot-tcp", "query-dot-resumed-udp", "query-doh-udp", "query-udp-cut-tcp", "start-dot",
-         "lookup-dot", "reload", "crowd", "stop", "lasting-udp")
+SHORT = ("query-dot-tcp", "query-dot-resumed-udp", "query-doh-udp", "query-udp-cut-tcp",
+         "start-dot", "lookup-dot", "reload", "crowd", "stop", "lasting-udp")

@@ -1,9 +1,9 @@
 """Everything that can fail does, once: python3 torture.py [--full] [SCENARIO ...]
 
 A scenario (scenarios.py) is a program, what happens to it, and what has to hold while the N-th
-allocation, or the N-th system call of one kind, fails in it: every N with --full, else some N of some
-scenarios. PRIVYDNS_BUILD names the build; with sanitizers more is seen. Prints a line per scenario
-and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
+allocation, or the N-th system call of one kind, fails in it: every N with --full, else some N of
+some scenarios. PRIVYDNS_BUILD names the build; with sanitizers more is seen. Prints a line per
+scenario and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
 """
 import argparse
 import json
@@ -19,6 +19,7 @@ os.environ.setdefault("PRIVYDNS_BUILD", str(HERE.parents[1] / "build-test"))
 BUILD = Path(os.environ["PRIVYDNS_BUILD"]).resolve()
 import sandbox  # noqa: E402
 import scenarios  # noqa: E402
+import upstreams  # noqa: E402
 
 BROKEN_MOST = 8  # then a scenario gives up
 UNREACHED = 3    # so many N in a row that nothing comes to: that was all
@@ -115,7 +116,7 @@ def outside(arguments):
     names = arguments.scenarios or list(scenarios.ALL if arguments.full else scenarios.SHORT)
     with tempfile.TemporaryDirectory(prefix="privydns-torture-") as certificates:
         Path(certificates).chmod(0o755)
-        scenarios.make_certificates(Path(certificates))
+        upstreams.make_certificates(Path(certificates))
         options = ["--full"] * arguments.full + ["--certificates", certificates]
         if arguments.fail:
             options += ["--fail", arguments.fail]

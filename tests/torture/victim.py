@@ -1,10 +1,9 @@
-"""The programs under torture, with the shim before them, and the upstreams they ask."""
+"""The programs under torture, with the shim before them."""
 import ctypes
 import os
 import re
 import signal
 import socket
-import ssl
 import subprocess
 import time
 
@@ -20,38 +19,12 @@ from faults import Control
 PR_SET_PDEATHSIG = 1
 DEADLINE = 4.5  # of a question, query.deadline
 PATIENCE = 0.5  # with the answer to one that may be lost
-IDLE = 0.005    # an upstream's connection, then it closes
 LIBC = ctypes.CDLL(None)
 
 
 class Broken(Exception):
     """What must hold does not."""
 
-
-# ---- upstreams: each closes a connection that is idle, so that the next question needs another ----
-
-IDLE_CLOSE = f"close when idle {IDLE}s"
-
-
-def plain(address, cut=False):
-    """Plaintext on both transports; with `cut` what comes over UDP has to be asked again."""
-    def answer(conn, query):
-        reply = conn.reply(query, "192.0.2.10")
-        if cut and conn.is_datagram:
-            reply[2] |= 2  # TC
-        conn.frame(reply)
-    return harness.Upstream(address, None, answer, first_deeds=IDLE_CLOSE)
-
-
-def without_tickets(context):
-    context.num_tickets = 0
-
-
-def old_tls(context):
-    context.maximum_version = ssl.TLSVersion.TLSv1_2
-
-
-# ---- processes ----
 
 def end_with_parent():
     LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -65,8 +38,8 @@ class Victim:
         self.control = Control(directory / "control")
         self.said = directory / "said"
         self.where = directory / "where"
-        self.env = {**os.environ, "LD_PRELOAD": str(shim), "TORTURE_CONTROL": str(self.control.path),
-                    "TORTURE_LOG": str(self.where),
+        self.env = {**os.environ, "LD_PRELOAD": str(shim),
+                    "TORTURE_CONTROL": str(self.control.path), "TORTURE_LOG": str(self.where),
                     "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=1",
                     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
         self.child = None
@@ -154,7 +127,8 @@ class Daemon(Victim):
     def write(self, *more_addresses):
         listen = [f"{a}:53" for a in ("127.0.0.1", *more_addresses)]
         self.file.write_text(harness.json.dumps({
-            "user": self.user, "listen": listen, "workers": self.workers, "cache": {"size": "64KiB"},
+            "user": self.user, "listen": listen, "workers": self.workers,
+            "cache": {"size": "64KiB"},
             "pools": {"default": {"plaintext": True, "upstreams": [self.upstream]}},
             "limits": {"connections_per_upstream": 1},
             "log": {"target": "stderr", "level": "notice"}}, indent=1))
