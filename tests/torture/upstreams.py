@@ -8,7 +8,8 @@ from servers import CA, Certificate
 
 ADDRESS = "127.0.0.2"
 CA_NAME = "torture-ca"
-IDLE_CLOSE = "close when idle 0.005s"
+IDLE = 0.005  # after an answer, then it closes
+IDLE_CLOSE = "close when idle 0.5s"  # without one, if the question never comes
 
 
 class Upstream:
@@ -30,17 +31,27 @@ def make_certificates(directory):
     CA(directory, CA_NAME).issue("upstream", [harness.NAME])
 
 
+def answer_and_close(conn, query, cut=False):
+    reply = conn.reply(query, "192.0.2.10")
+    if cut and conn.is_datagram:
+        reply[2] |= 2  # TC
+    conn.frame(reply)
+    asked = conn.asked
+
+    def close():
+        if conn.open and conn.asked == asked:
+            conn.close()
+    conn.upstream.later(IDLE, close)
+
+
 def plain(cut=False):
     """Plaintext on both transports; with `cut` what comes over UDP has to be asked again."""
     def answer(conn, query):
-        reply = conn.reply(query, "192.0.2.10")
-        if cut and conn.is_datagram:
-            reply[2] |= 2  # TC
-        conn.frame(reply)
+        answer_and_close(conn, query, cut)
     return lambda *_: harness.Upstream(ADDRESS, None, answer, first_deeds=IDLE_CLOSE)
 
 
-def dot(prepare=None, answer=harness.honest, deeds=IDLE_CLOSE):
+def dot(prepare=None, answer=answer_and_close, deeds=IDLE_CLOSE):
     return lambda certificate, _: harness.Upstream(ADDRESS, certificate, answer, prepare=prepare,
                                                    first_deeds=deeds)
 
