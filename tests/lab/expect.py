@@ -1,6 +1,8 @@
 """`expect`: what must be true of loads, upstreams and the log."""
 import operator
+import os
 import re
+from pathlib import Path
 
 import dns.rcode
 
@@ -95,6 +97,17 @@ def count(lab, what, op, value, first, last):
 def latency(lab, what, op, value, first, last):
     """Asserted in the long form only, and not of a build that a sanitizer slows down."""
     found = result(lab, first, last).quantile({"p50": 0.5, "p99": 0.99, "worst": 1}[what])
+    if lab.full and not harness.SANITIZED:
+        compare(found, op, seconds(value))
+
+
+@check(r"cpu" + COMPARED_TIME + r" a query")
+def cpu(lab, op, value):
+    """The daemon's, for each query of the loads; asserted as latency is."""
+    fields = Path(f"/proc/{lab.daemon.process.pid}/stat").read_text(encoding="ascii").split()
+    used = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    found = used / result(lab, None, None).total
+    lab.notes.append(f"{found * 1e6:.0f} us of CPU a query")
     if lab.full and not harness.SANITIZED:
         compare(found, op, seconds(value))
 
