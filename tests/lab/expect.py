@@ -89,8 +89,11 @@ def count(lab, what, op, value, first, last):
         compare(found.total, op, int(value))
         return
     rcode = {"lost": LOST, "answered": 0}.get(what)
-    compare(found.count(dns.rcode.from_text(what.upper()) if rcode is None else rcode), op,
-            int(value))
+    try:
+        rcode = dns.rcode.from_text(what.upper()) if rcode is None else rcode
+    except dns.rcode.UnknownRcode:
+        raise ValueError(f"not an expectation: {what}") from None
+    compare(found.count(rcode), op, int(value))
 
 
 @check(r"(?P<what>p50|p99|worst)" + COMPARED_TIME + WINDOW)

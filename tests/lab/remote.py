@@ -97,8 +97,10 @@ class Orders:
             order, *arguments = json.loads(line)
             try:
                 result = getattr(self, order)(*arguments)
+            except ValueError as error:  # whoever ordered it says so
+                result = str(error)
             except Exception as error:  # pylint: disable=broad-except
-                result = f"{type(error).__name__}: {error}"  # whoever ordered it says so
+                result = f"{type(error).__name__}: {error}"
             self.channel.sendall(json.dumps(result).encode() + b"\n")
 
     def deeds(self, text):

@@ -79,10 +79,10 @@ class Lab:
             function(self, step)
         except (AssertionError, TimeoutError) as error:
             self.problems.append(f"{step.where}: {error}")
-        except (ValueError, KeyError, IndexError, AttributeError) as error:
-            raise step.error(f"{type(error).__name__}: {error}") from error
-        except harness.servers.StartError as error:
+        except (ValueError, harness.servers.StartError) as error:
             raise step.error(error) from error
+        except (KeyError, IndexError, AttributeError) as error:  # a word that is missing, or unknown
+            raise step.error(f"{type(error).__name__}: {error}") from error
 
     def beside(self, function, step):
         try:
