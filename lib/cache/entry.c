@@ -129,6 +129,12 @@ struct pv_entry *pv_entry_new(const struct pv_key *key, const uint8_t *message,
     return e;
 }
 
+void pv_entry_grow_old(struct pv_entry *e, uint32_t age)
+{
+    pv_ttl_age(entry_bytes(e), entry_offsets(e), e->ttl_count, age, UINT32_MAX);
+    e->ttl = e->ttl > age ? e->ttl - age : 0;
+}
+
 struct pv_entry *pv_entry_new_failure(const struct pv_key *key, uint32_t ttl, uint64_t now)
 {
     struct pv_entry *e = entry_bare(key, PV_QR | PV_RD | PV_RA | PV_SERVFAIL, ttl, now);

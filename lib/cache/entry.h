@@ -51,6 +51,8 @@ struct pv_entry {
  * (64 KiB and a little). */
 struct pv_entry *pv_entry_new(const struct pv_key *, const uint8_t *message,
                               const struct pv_reply *, uint32_t ttl, uint64_t now);
+/* One just made has lain elsewhere for so long, s: its TTLs are that much lower. */
+void pv_entry_grow_old(struct pv_entry *, uint32_t age);
 /* A failure: SERVFAIL to this question. */
 struct pv_entry *pv_entry_new_failure(const struct pv_key *, uint32_t ttl, uint64_t now);
 struct pv_entry *pv_entry_ref(struct pv_entry *);

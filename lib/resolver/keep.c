@@ -92,9 +92,10 @@ struct pv_entry *pv_keep_answer(struct pv_query *q, struct pv_attempt *a)
     bool keep = o && a->outcome == PV_GOOD && a->reply.cacheable;
     uint32_t ttl = keep ? bounded_ttl(o, &a->reply) : 0;
     settle_flags(q, a);
-    /* As if we had stored it when that cache did: so its TTLs are lower by the age it has. */
-    struct pv_entry *e = pv_entry_new(&q->key, a->answer, &a->reply, ttl, age_now(q) - a->age);
-    if (e && keep && ttl > a->age)
+    struct pv_entry *e = pv_entry_new(&q->key, a->answer, &a->reply, ttl, age_now(q));
+    if (e && a->age > 0)
+        pv_entry_grow_old(e, a->age);
+    if (e && keep && e->ttl > 0)
         pv_cache_put(q->resolver->cache, pv_entry_ref(e));
     if (o && a->reply.rcode == PV_SERVFAIL)
         keep_servfail(q);

@@ -43,6 +43,12 @@ static void ages_and_expires(void **state)
     assert_int_equal(a->questions, 2);
 }
 
+/* Of the one record, as it is written. */
+static uint32_t wire_ttl(const struct sim_asker *q)
+{
+    return pv_get32(q->wire + q->length - 4 - 2 - 4);
+}
+
 /* It has lain in an HTTP cache [RFC 8484 §5.1]. */
 static void age_on_arrival(void **state)
 {
@@ -61,8 +67,14 @@ static void age_on_arrival(void **state)
     q = sim_answer_to("www.example");
     assert_answered(q, "a");
     assert_int_equal(q.ttl, 0);
+    assert_int_equal(wire_ttl(&q), 0);
     assert_int_equal(sim_answer_to("www.example").ttl, 0);
     assert_int_equal(a->questions, 3); /* too old to keep */
+    a->answer.age = 0x80000000;        /* older than the machine */
+    q = sim_answer_to("old.example");
+    assert_int_equal(wire_ttl(&q), 0);
+    a->answer.age = 0;
+    assert_int_equal(sim_answer_to("old.example").ttl, 300);
 }
 
 static void ages_in_sleep(void **state)
