@@ -43,6 +43,7 @@ struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind)
     c->endpoint = e;
     c->kind = kind;
     c->state = PV_CONN_OPENING;
+    c->address = e->address_first;
     c->opened = pv_now(e->loop);
     c->last_used = pv_age_now(e->loop);
     c->idle_ms = PV_IDLE_MS;
@@ -261,6 +262,7 @@ void pv_conn_suspect(struct pv_conn *c)
         return;
     struct pv_attempt *a = oldest_unheard(c);
     become(c, PV_CONN_SUSPECT);
+    pv_endpoint_turn_from(c->endpoint, c);
     fall_silent(c, a ? a->sent : pv_now(loop_of(c)));
     ask_for_life(c);
 }
@@ -323,13 +325,15 @@ static void drop_probe(struct pv_conn *c)
 
 void pv_conn_progress(struct pv_conn *c)
 {
-    bool silent = c->overdue > 0;
+    bool silent = c->overdue > 0, healed = c->state == PV_CONN_SUSPECT;
     c->progress = pv_now(loop_of(c));
     c->last_used = pv_age_now(loop_of(c));
     c->overdue = 0;
-    if (c->state == PV_CONN_SUSPECT)
+    if (healed)
         become(c, PV_CONN_READY);
     drop_probe(c); /* there is no need for its answer any more */
+    if (healed)
+        pv_endpoint_conn_healed(c->endpoint, c);
     if (silent && c->state != PV_CONN_CLOSED)
         pv_timer_set(loop_of(c), &c->clock, c->progress, clock_fired);
 }

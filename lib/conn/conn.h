@@ -27,6 +27,7 @@ struct pv_conn {
     enum pv_conn_state state;
     struct pv_list attempts; /* sent and unanswered, oldest first */
     unsigned in_flight;
+    unsigned address;          /* endpoint->address_first when it was opened */
     uint64_t opened, progress; /* µs: begun; the last whole message */
     uint64_t overdue;          /* silent: when the unanswered attempt was sent; else 0 */
     uint64_t last_used;        /* age seconds: pooled connections do not survive a long sleep */

@@ -284,6 +284,36 @@ void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
 
 /* ---- what connections tell ---- */
 
+void pv_endpoint_turn_from(struct pv_endpoint *e, const struct pv_conn *c)
+{
+    if (c->address == e->address_first) /* not for each of those opened together */
+        e->address_first++;
+}
+
+static struct pv_conn *longest_unheard(const struct pv_endpoint *e, enum pv_kind kind)
+{
+    struct pv_conn *longest = NULL;
+    pv_list_each (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->kind == kind && c->state == PV_CONN_READY &&
+            (!longest || c->progress < longest->progress))
+            longest = c;
+    }
+    return longest;
+}
+
+/* One that was silent speaks again, and another was opened in its place. */
+static void keep_limit(struct pv_endpoint *e, enum pv_kind kind)
+{
+    while (count(e, kind, PV_CONN_READY) > e->max_conns)
+        pv_conn_drain(longest_unheard(e, kind));
+}
+
+void pv_endpoint_conn_healed(struct pv_endpoint *e, struct pv_conn *c)
+{
+    keep_limit(e, c->kind);
+}
+
 void pv_endpoint_conn_ready(struct pv_endpoint *e, struct pv_conn *c)
 {
     pv_list_each_safe (it, &e->conns) {
@@ -291,6 +321,7 @@ void pv_endpoint_conn_ready(struct pv_endpoint *e, struct pv_conn *c)
         if (other->state == PV_CONN_OPENING && other->kind == c->kind)
             pv_conn_close(other);
     }
+    keep_limit(e, c->kind);
     pv_endpoint_pump(e);
     bool awaited = e->events->ready(e->owner, e) || c->in_flight > 0;
     /* Nobody has a question for it: only an answer proves that it is up. */
@@ -360,7 +391,7 @@ void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_out
     bool blamed = blames_upstream(e, c, outcome);
     if (blamed) {
         pv_health_bad(e->upstream, pv_now(e->loop), outcome, reason);
-        e->address_first++; /* the next one begins with another address */
+        pv_endpoint_turn_from(e, c);
         if (e->upstream->address_count == 0)
             e->events->lookup(e->owner, e);
     }
@@ -447,7 +478,6 @@ void pv_endpoint_set_addresses(struct pv_endpoint *e, const struct pv_addr *addr
     free(e->addresses);
     e->addresses = copy;
     e->address_count = n;
-    e->address_first = 0;
     e->addresses_until = pv_age_now(e->loop) + ttl_s;
     pv_endpoint_pump(e);
 }

@@ -72,6 +72,10 @@ void pv_endpoint_network_changed(struct pv_endpoint *);
 
 /* For conn.c. */
 void pv_endpoint_conn_ready(struct pv_endpoint *, struct pv_conn *);
+/* The next one begins with another address than this one did. */
+void pv_endpoint_turn_from(struct pv_endpoint *, const struct pv_conn *);
+/* It was silent and speaks again. */
+void pv_endpoint_conn_healed(struct pv_endpoint *, struct pv_conn *);
 void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outcome,
                            const char *reason);
 void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);

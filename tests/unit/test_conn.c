@@ -350,7 +350,7 @@ static void suspect_at_the_limit_of_connections(void **state)
 {
     (void)state;
     struct sim_asker q = {0}, other = {0};
-    sim.options.limits.connections_per_upstream = 1;
+    sim.options.limits.connections_per_upstream = 2;
     a->choose = slow_name;
     a->answer.us = 100 * MS;
     sim_start(a, NULL);
@@ -367,6 +367,109 @@ static void suspect_at_the_limit_of_connections(void **state)
     sim_run(10 * S);
     assert_answered(other, "a");
     assert_in_range(sim_asked(a, "slow.example."), 2, 3);
+}
+
+/* What was silent speaks again when another is there in its place, or on its way: one of them goes.
+ */
+static void healed_beside_another(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim.options.limits.connections_per_upstream = 1;
+    sim_start(a, NULL);
+    warm_up(3);
+    for (unsigned late = 0; late < 2; late++) {
+        a->open_us = late ? 300 * MS : 20 * MS;
+        sim_silence_all(a);
+        sim_ask(&q, late ? "late.example" : "www.example");
+        sim_run(late ? 600 * MS : 700 * MS); /* suspect after 500 */
+        sim_unsilence_all(a);
+        sim_run(400 * MS);
+        assert_answered(q, "a");
+        assert_int_equal(a->opened, 2 + late);
+        assert_int_equal(sim_conns(a), 1);
+        q = (struct sim_asker){0};
+    }
+}
+
+/* ---- addresses ---- */
+
+static struct pv_endpoint *first_endpoint(void)
+{
+    return pv_container(pv_list_first(&sim.resolver->endpoints), struct pv_endpoint, link);
+}
+
+static unsigned first_address(void)
+{
+    struct pv_addr addresses[PV_ADDRESSES_MAX];
+    assert_int_equal(pv_endpoint_addresses(first_endpoint(), addresses), 2);
+    return pv_addr_port(&addresses[0]);
+}
+
+static void start_with_two_addresses(void)
+{
+    static const char *const addresses[] = {"192.0.2.1:1", "192.0.2.1:2", NULL};
+    struct privy_upstream_options o = {.size = sizeof o, .addresses = addresses};
+    struct privy_upstreams *set = sim_set(NULL);
+    sim_add(set, a, &o, NULL);
+    sim_resolver(set);
+}
+
+/* No race of addresses finds out that datagrams go nowhere: where a socket is silent the next one
+ * takes the other address. */
+static void silence_turns_to_the_other_address(void **state)
+{
+    (void)state;
+    start_with_two_addresses();
+    warm_up(3);
+    assert_int_equal(first_address(), 1);
+    struct sim_asker q = {0};
+    sim_silence_all(a);
+    sim_ask(&q, "www.example");
+    sim_run(510 * MS);
+    assert_int_equal(first_address(), 2);
+    sim_run(3 * S); /* it is dead: no reason to turn once more */
+    assert_int_equal(first_address(), 2);
+    assert_answered(q, "a");
+}
+
+/* Two that were opened to the same address count as one. */
+static void turns_once_from_an_address(void **state)
+{
+    (void)state;
+    start_with_two_addresses();
+    warm_up(1);
+    struct pv_endpoint *e = first_endpoint();
+    struct pv_conn *first = first_conn(), *second = pv_conn_open(e, PV_STREAM);
+    sim_run(100 * MS);
+    assert_int_equal(sim_conns(a), 2);
+    pv_endpoint_turn_from(e, first);
+    pv_endpoint_turn_from(e, second);
+    assert_int_equal(first_address(), 2);
+}
+
+/* Looking them up again finds the same ones: the dead one must not be first again. */
+static void a_lookup_does_not_turn_back(void **state)
+{
+    (void)state;
+    struct privy_upstreams *boot = sim_set(NULL);
+    sim_add(boot, b, NULL, NULL);
+    sim.pool.bootstrap = boot;
+    struct privy_upstreams *set = sim_set(NULL);
+    sim_add(set, a, NULL, "udp://dns.named.example");
+    sim_resolver(set);
+    warm_up(1);
+    sim_run(2 * S); /* a moment ago it would not be looked up again */
+    unsigned lookups = b->questions;
+    struct sim_asker q = {0};
+    sim_close_all(a);
+    a->opening = SIM_REFUSES;
+    sim_ask(&q, "www.example");
+    sim_run(150 * MS);
+    assert_int_equal(b->questions, lookups + 2);
+    assert_true(first_endpoint()->address_first > 0);
+    sim_run(5 * S);
+    privy_upstreams_unref(boot);
 }
 
 /* ---- idle, keepalive, drain ---- */
@@ -725,6 +828,10 @@ int main(void)
         T(slow_name_at_a_healthy_sole_upstream),
         T(slow_datagrams),
         T(suspect_at_the_limit_of_connections),
+        T(healed_beside_another),
+        T(silence_turns_to_the_other_address),
+        T(turns_once_from_an_address),
+        T(a_lookup_does_not_turn_back),
         T(idle_connections_close),
         T(never_used_connections_close),
         T(use_keeps_them_open),
