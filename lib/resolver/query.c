@@ -8,10 +8,10 @@
 #include "resolver/keep.h"
 #include "resolver/next.h"
 #include "resolver/select.h"
+#include "resolver/tries.h"
 #include "resolver/verify.h"
 
 enum {
-    ATTEMPTS_KEPT = PRIVY_ERROR_ATTEMPTS, /* of a query, for its error */
     TRIAL_TICK_US = PV_BACKOFF_FIRST_US,
     HEDGE_COST = 100, /* in the units of hedge_budget: percent of a query */
     HEDGE_SAVED = 10 * HEDGE_COST,
@@ -88,6 +88,7 @@ static void retire(struct pv_query *q, const struct pv_attempt *winner)
     }
     pv_timer_clear(r->loop, &q->step); /* now: one that leaves may let another of them out */
     pv_timer_clear(r->loop, &q->life);
+    pv_undefer(&q->trim);
     pv_list_remove(&q->link);
 }
 
@@ -173,24 +174,21 @@ void pv_query_detach(struct pv_query *q)
 
 /* ---- attempts ---- */
 
-static struct pv_attempt *newest_pending(const struct pv_query *q)
+static void run_trim(struct pv_deferred *d)
 {
-    for (struct pv_list *it = q->attempts.prev; it != &q->attempts; it = it->prev) {
-        if (ATTEMPT(it)->outcome == PV_PENDING)
-            return ATTEMPT(it);
-    }
-    return NULL;
-}
-
-static bool tries_left(const struct pv_query *q)
-{
-    return q->tries < q->options.tries;
+    struct pv_query *q = pv_container(d, struct pv_query, trim);
+    if (pv_tries_left(q))
+        return;
+    pv_tries_trim(q);
+    arm(q);
 }
 
 static void on_sent(struct pv_attempt *a)
 {
     struct pv_query *q = a->owner;
     q->tries++;
+    if (!pv_tries_left(q))
+        pv_defer(q->resolver->loop, &q->trim, run_trim);
     if (q->waited == a)
         q->waited = NULL; /* for a connection; now for its answer */
     arm(q);
@@ -200,38 +198,14 @@ static void on_end(struct pv_attempt *);
 static void on_overdue(struct pv_attempt *);
 static const struct pv_attempt_events events = {on_sent, on_overdue, on_end};
 
-/* The record is bounded: the oldest that never went out is forgotten first. */
-static void forget_one(struct pv_query *q)
-{
-    struct pv_attempt *oldest = NULL;
-    pv_list_each (it, &q->attempts) {
-        struct pv_attempt *a = ATTEMPT(it);
-        if (a->outcome == PV_PENDING || a == q->standing || a->ending.queued)
-            continue;
-        if (!oldest || (oldest->was_sent && !a->was_sent))
-            oldest = a;
-    }
-    if (!oldest)
-        return;
-    if (q->waited == oldest)
-        q->waited = NULL;
-    pv_list_remove(&oldest->of_query);
-    pv_attempt_done(oldest);
-    free(oldest);
-    q->attempt_count--;
-}
-
 static bool give(struct pv_query *q, struct pv_endpoint *e, enum pv_kind kind, bool fresh)
 {
     struct pv_attempt *a = calloc(1, sizeof *a);
     if (!a)
         return false;
-    if (q->attempt_count >= ATTEMPTS_KEPT)
-        forget_one(q);
     pv_attempt_init(a, &q->ask, kind, &events, q);
     a->fresh = fresh;
-    pv_list_append(&q->attempts, &a->of_query);
-    q->attempt_count++;
+    pv_tries_add(q, a);
     pv_endpoint_submit(e, a);
     arm(q);
     return true;
@@ -262,7 +236,7 @@ static void step_fired(struct pv_timer *);
 /* When is the next one asked, should the newest stay silent? */
 static void arm(struct pv_query *q)
 {
-    struct pv_attempt *a = newest_pending(q);
+    struct pv_attempt *a = pv_tries_newest(q);
     struct pv_loop *loop = q->resolver->loop;
     if (!a || a == q->waited) {
         pv_timer_clear(loop, &q->step);
@@ -279,7 +253,7 @@ static struct pv_endpoint *hedge_with(struct pv_query *q, const struct pv_attemp
 {
     struct privy_resolver *r = q->resolver;
     q->hedged = true;
-    if (r->hedge_credit < HEDGE_COST || q->opaque)
+    if (r->hedge_credit < HEDGE_COST || q->opaque || !pv_tries_left(q))
         return NULL;
     struct pv_endpoint *e =
         pv_select(q, PV_SELECT_OTHER | PV_SELECT_LIVE, pv_class_of(a->endpoint));
@@ -288,11 +262,23 @@ static struct pv_endpoint *hedge_with(struct pv_query *q, const struct pv_attemp
     return e;
 }
 
+/* Whom to ask beside those that are asked now: rather one that has not had it, else one that has
+ * failed it and is up again. */
+static struct pv_endpoint *another(const struct pv_query *q, unsigned flags)
+{
+    struct pv_endpoint *e = pv_select(q, PV_SELECT_OTHER | flags, q->class);
+    if (e || q->standing)
+        return e;
+    return pv_select(q, PV_SELECT_FREE | PV_SELECT_LIVE, q->class);
+}
+
 /* The newest attempt is slow: in connecting, for a hedge, or for its try timeout. */
 static void step_fired(struct pv_timer *t)
 {
     struct pv_query *q = pv_container(t, struct pv_query, step);
-    struct pv_attempt *a = newest_pending(q);
+    struct pv_attempt *a = pv_tries_newest(q);
+    if (pv_tries_deciding(q))
+        return;
     if (!a) {
         go_on(q);
         return;
@@ -302,8 +288,8 @@ static void step_fired(struct pv_timer *t)
     struct pv_endpoint *e = NULL;
     if (a->was_sent && !overdue)
         e = hedge_with(q, a);
-    else if (tries_left(q) && !q->opaque)
-        e = pv_select(q, PV_SELECT_OTHER | (a->was_sent ? 0 : PV_SELECT_LIVE), q->class);
+    else if (pv_tries_left(q) && !q->opaque)
+        e = another(q, a->was_sent ? 0 : PV_SELECT_LIVE);
     bool nobody = !e && (overdue || !a->was_sent);
     if (nobody && q->standing) {
         finish(q, q->standing); /* the one other had its time */
@@ -311,17 +297,22 @@ static void step_fired(struct pv_timer *t)
     }
     if (nobody)
         q->waited = a;
-    if (!e || !give_first(q, e))
+    if (!e)
         arm(q);
+    else if (!give_first(q, e)) /* no memory, and there will be none at once */
+        pv_timer_set(q->resolver->loop, &q->step, now + TRIAL_TICK_US, step_fired);
 }
 
-/* Its connection is silent: ask at once elsewhere, else over a fresh one [V9]. */
+/* Its connection is silent: ask at once elsewhere, else over a fresh one [V9]; but a try is kept
+ * for each that has not been asked yet. */
 static void on_overdue(struct pv_attempt *a)
 {
     struct pv_query *q = a->owner;
-    if (newest_pending(q) != a || !tries_left(q) || q->opaque)
+    if (pv_tries_newest(q) != a || !pv_tries_left(q) || q->opaque)
         return;
-    struct pv_endpoint *e = pv_select(q, PV_SELECT_OTHER | PV_SELECT_LIVE, q->class);
+    struct pv_endpoint *e = another(q, PV_SELECT_LIVE);
+    if (!e && q->options.tries - q->tries <= pv_select_untried(q, q->class))
+        e = pv_select(q, PV_SELECT_OTHER, q->class);
     pv_debug("retry: upstream %s is silent, next: %s", a->upstream->name,
              e ? e->upstream->name : "the same, on a new connection");
     if (e)
@@ -371,17 +362,19 @@ void pv_query_unpark(struct pv_query *q)
 static void go_on(struct pv_query *q)
 {
     struct pv_endpoint *e = NULL;
-    if (newest_pending(q)) {
+    if (pv_tries_deciding(q))
+        return;
+    if (pv_tries_newest(q)) {
         arm(q);
         return;
     }
-    if (tries_left(q) && !(q->standing && q->asked_another))
+    if (pv_tries_left(q) && !(q->standing && q->asked_another))
         e = pv_select(q, q->standing ? PV_SELECT_OTHER : 0, q->class);
     if (e && give_first(q, e))
         return;
     if (q->standing)
         finish(q, q->standing);
-    else if (e || !tries_left(q) || !pv_select_left(q))
+    else if (e || !pv_tries_left(q) || !pv_select_left(q))
         fail(q);
     else
         park(q);
@@ -392,11 +385,11 @@ static void go_on_later(struct pv_query *q)
 {
     struct privy_resolver *r = q->resolver;
     struct pv_endpoint *e = NULL;
-    if (newest_pending(q)) {
+    if (pv_tries_newest(q)) {
         arm(q);
         return;
     }
-    if (tries_left(q) && !q->standing)
+    if (pv_tries_left(q) && !q->standing)
         e = pv_select(q, PV_SELECT_OTHER, q->class);
     if (!e || !give_first(q, e))
         pv_timer_set(r->loop, &q->step, pv_now(r->loop) + TRIAL_TICK_US, step_fired);
@@ -413,11 +406,7 @@ static void stand(struct pv_query *q, struct pv_attempt *a)
 /* Opaque messages are signed for one exchange: never given to a second server once sent [U9]. */
 static bool is_spent(const struct pv_query *q)
 {
-    pv_list_each (it, &q->attempts) {
-        if (q->opaque && ATTEMPT(it)->was_sent)
-            return true;
-    }
-    return false;
+    return q->opaque && pv_tries_any_sent(q);
 }
 
 static bool chance_is_spent(const struct pv_query *q)
@@ -435,7 +424,7 @@ static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step ste
     case PV_STEP_AGAIN:
     case PV_STEP_AGAIN_FRESH:
     case PV_STEP_AGAIN_STREAM:
-        if (!newest_pending(q) && pv_select_again(q, a->endpoint) &&
+        if (!pv_tries_newest(q) && pv_select_again(q, a->endpoint) &&
             give(q, a->endpoint, stream ? PV_STREAM : a->kind, step == PV_STEP_AGAIN_FRESH))
             return;
         break;
@@ -447,6 +436,8 @@ static void take_step(struct pv_query *q, struct pv_attempt *a, enum pv_step ste
         stand(q, a);
         break;
     case PV_STEP_LATER:
+        if (is_spent(q))
+            break;
         go_on_later(q);
         return;
     case PV_STEP_NEXT:

@@ -20,6 +20,7 @@ struct pv_query {
     unsigned attempt_count, tries;
     uint64_t begun, until; /* µs; a query without askers (a refresh) ends at until */
     struct pv_timer step, life;
+    struct pv_deferred trim;
     struct pv_attempt *waited; /* for this one's slowness nobody else is left to ask */
     bool shared;               /* in flying */
     bool background;           /* a refresh: nobody may be waiting */

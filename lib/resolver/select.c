@@ -26,20 +26,21 @@ int pv_class_of(const struct pv_endpoint *e)
 }
 
 /* How often the query was given to this endpoint, how often it was really sent, and whether it is
- * there now. */
+ * free of it: not there now, not answered, and not failed for want of something of ours, which
+ * would fail at once again. */
 static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, unsigned *ret_sent,
-                      bool *ret_pending)
+                      bool *ret_free)
 {
     unsigned n = 0;
     *ret_sent = 0;
-    *ret_pending = false;
+    *ret_free = true;
     pv_list_each (it, &q->attempts) {
         const struct pv_attempt *a = pv_container(it, struct pv_attempt, of_query);
         if (a->upstream != e->upstream) /* the endpoint of an ended one may be gone */
             continue;
         n++;
         *ret_sent += a->was_sent;
-        *ret_pending |= a->outcome == PV_PENDING;
+        *ret_free &= a->outcome != PV_PENDING && a->outcome != PV_NO_ROOM && !a->answer;
     }
     return n;
 }
@@ -91,14 +92,14 @@ static bool scored(const struct pv_query *q, const struct pv_endpoint *e, unsign
                    struct score *ret)
 {
     unsigned sent;
-    bool pending;
-    unsigned n = given(q, e, &sent, &pending);
+    bool is_free;
+    unsigned n = given(q, e, &sent, &is_free);
     enum pv_standing standing = pv_endpoint_standing(e);
     if (!pv_select_allows(q, e) || sent >= SENDS_A_SERVER)
         return false;
     if (class != PV_ANY_CLASS && pv_class_of(e) != class)
         return false;
-    if (flags & PV_SELECT_OTHER && (n > 0 || pending))
+    if ((flags & PV_SELECT_OTHER && n > 0) || (flags & PV_SELECT_FREE && !is_free))
         return false;
     if (flags & PV_SELECT_LIVE && standing != PV_STANDING_GOOD)
         return false;
@@ -141,11 +142,24 @@ struct pv_endpoint *pv_select(const struct pv_query *q, unsigned flags, int clas
     return best;
 }
 
+unsigned pv_select_untried(const struct pv_query *q, int class)
+{
+    unsigned n = 0;
+    uint64_t limit = shard_limit(q);
+    pv_list_each (it, &q->resolver->endpoints) {
+        struct score score;
+        if (limit != UINT64_MAX && shard_order(q, ENDPOINT(it)) > limit)
+            continue;
+        n += scored(q, ENDPOINT(it), PV_SELECT_OTHER, class, &score);
+    }
+    return n;
+}
+
 bool pv_select_again(const struct pv_query *q, const struct pv_endpoint *e)
 {
     unsigned sent;
-    bool pending;
-    given(q, e, &sent, &pending);
+    bool is_free;
+    given(q, e, &sent, &is_free);
     return sent < SENDS_A_SERVER && pv_endpoint_standing(e) != PV_STANDING_DOWN;
 }
 
@@ -153,8 +167,8 @@ bool pv_select_left(const struct pv_query *q)
 {
     pv_list_each (it, &q->resolver->endpoints) {
         unsigned sent;
-        bool pending;
-        given(q, ENDPOINT(it), &sent, &pending);
+        bool is_free;
+        given(q, ENDPOINT(it), &sent, &is_free);
         if (pv_select_allows(q, ENDPOINT(it)) && sent < SENDS_A_SERVER)
             return true;
     }

@@ -5,6 +5,8 @@
 #include "scarce.h"
 #include "sim.h"
 
+#include <limits.h>
+
 enum { ASKERS = 24 };
 
 static struct sim_asker askers[ASKERS];
@@ -118,12 +120,65 @@ static void all_are_refused_for_a_while(void **state)
         world(n, 300);
 }
 
+/* Not even where there was no memory for its answer is it sent to a second server. */
+static unsigned signed_world(unsigned first)
+{
+    sim_begin(&(void *){NULL});
+    a = sim_server("a");
+    b = sim_server("b");
+    sim_start(a, b, NULL);
+    sim_answer_to("warm.example");
+    scarce_begin(first, 1);
+    ask(0, "signed.example", NULL, true);
+    sim_run(1 * S);
+    unsigned count = scarce_end();
+    assert_true(!sim_asked(a, "signed.example.") || !sim_asked(b, "signed.example."));
+    sim_run(5 * S);
+    assert_int_equal(askers[0].calls, taken[0]);
+    sim_end(&(void *){NULL});
+    return count;
+}
+
+static void signed_messages(void **state)
+{
+    (void)state;
+    unsigned n = 0, count;
+    scarce_spares = &sim.own_memory;
+    do {
+        memset(askers, 0, sizeof askers);
+        count = signed_world(++n);
+    } while (count >= n);
+}
+
+/* Who cannot be asked for want of memory is not asked for again and again, in no time. */
+static void none_for_a_second(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    scarce_spares = &sim.own_memory;
+    sim_begin(&(void *){NULL});
+    a = sim_server("a");
+    b = sim_server("b");
+    sim_start(a, b, NULL);
+    sim_answer_to("warm.example");
+    a->answer.deed = SIM_SILENT;
+    sim_ask(&q, "www.example");
+    scarce_begin(1, UINT_MAX);
+    sim_run(1 * S); /* asserts that the loop does not spin */
+    scarce_end();
+    sim_run(2 * S);
+    assert_answered(q, "b");
+    sim_end(&(void *){NULL});
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_is_refused),
         cmocka_unit_test(some_are_refused),
         cmocka_unit_test(all_are_refused_for_a_while),
+        cmocka_unit_test(signed_messages),
+        cmocka_unit_test(none_for_a_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,6 +263,64 @@ static void what_was_not_sent_is_no_try(void **state)
 
 /* ---- answers that are none ---- */
 
+/* Neither a hedge nor one whose connection was slow in coming makes more of them. */
+static void no_more_than_one_in_all(void **state)
+{
+    (void)state;
+    sim.options.query.tries = 1;
+    sim.options.query.hedge_budget = 100;
+    a->answer.us = 400 * MS;
+    sim_start(a, b, NULL);
+    assert_answered(sim_answer_to("hedged.example"), "a");
+    assert_int_equal(sim_asked(b, "hedged.example."), 0);
+    sim_close_all(a);
+    a->open_us = 800 * MS;
+    b->answer.us = 1500 * MS;
+    assert_answered(sim_answer_to("late.example"), "b");
+    assert_int_equal(sim_asked(a, "late.example."), 0);
+}
+
+/* ---- the one that is left ---- */
+
+/* Two are silent. The third has no address yet: it is asked before they are asked once more. */
+static void a_try_is_kept_for_each(void **state)
+{
+    (void)state;
+    struct privy_upstreams *boot = sim_set(NULL);
+    sim_add(boot, d, NULL, NULL);
+    sim.pool.bootstrap = boot;
+    struct privy_upstreams *set = sim_set(NULL);
+    sim_add(set, a, NULL, NULL);
+    sim_add(set, b, NULL, NULL);
+    sim_add(set, c, NULL, "udp://dns.named.example");
+    sim.options.query.try_timeout = 5000; /* connections fall silent long before */
+    sim_resolver(set);
+    warm_up(1);
+    a->answer.deed = b->answer.deed = SIM_SILENT;
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "c");
+    assert_in_range(sim_asked(a, "www.example.") + sim_asked(b, "www.example."), 2, 3);
+    privy_upstreams_unref(boot);
+}
+
+/* One refuses and is up again soon; the other takes questions and answers none. */
+static void one_that_failed_is_up_again(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, b, NULL);
+    warm_up(1);
+    sim_close_all(a);
+    a->opening = SIM_REFUSES;
+    b->answer.deed = SIM_SILENT; /* but probes are answered: its connection lives */
+    sim_ask(&q, "www.example");
+    sim_run(600 * MS);
+    a->opening = SIM_OPENS;
+    assert_answered(sim_answer_to("other.example"), "a");
+    sim_run(2 * S);
+    assert_answered(q, "a");
+}
+
 static void broken_answers_go_to_the_next(void **state)
 {
     (void)state;
@@ -768,6 +826,24 @@ static void signed_messages_go_to_one_server(void **state)
     }
 }
 
+/* Its connection dies in the very moment in which the try timeout runs out. */
+static void signed_messages_and_two_clocks(void **state)
+{
+    (void)state;
+    uint8_t wire[512];
+    struct sim_asker q = {0};
+    sim.options.query.try_timeout = 300;
+    sim.options.query.hedge = 5000;
+    a->answer = (struct sim_answer){.deed = SIM_CLOSES, .us = 300 * MS};
+    sim_start(a, b, NULL);
+    pv_endpoint_warm(pv_container(sim.resolver->endpoints.prev, struct pv_endpoint, link));
+    sim_run(100 * MS);
+    sim_exchange(&q, wire, signed_query(wire, "www.example"), NULL);
+    sim_run(2 * S);
+    assert_failed(q, PRIVY_EUNREACHABLE);
+    assert_int_equal(sim_asked(b, "www.example."), 0);
+}
+
 static void signed_messages_are_replayed_at_the_same_server(void **state)
 {
     (void)state;
@@ -814,6 +890,9 @@ int main(void)
         T(no_more_than_three_to_a_silent_one),
         T(no_more_than_four_in_all),
         T(what_was_not_sent_is_no_try),
+        T(no_more_than_one_in_all),
+        T(a_try_is_kept_for_each),
+        T(one_that_failed_is_up_again),
         T(broken_answers_go_to_the_next),
         T(a_broken_connection_takes_nobody_along),
         T(servfail_one_other_of_the_class),
@@ -843,6 +922,7 @@ int main(void)
         D(false_datagrams_are_ignored),
         T(signed_messages_pass_unchanged),
         T(signed_messages_go_to_one_server),
+        T(signed_messages_and_two_clocks),
         T(signed_messages_are_replayed_at_the_same_server),
         D(signed_datagrams_cut),
     };
