@@ -127,9 +127,10 @@ void pv_askers_forget_at_hand(struct privy_resolver *r)
 
 void pv_askers_stale(struct pv_query *q)
 {
-    if (pv_list_empty(&q->askers))
-        return;
-    atomic_store(&q->stale->held, pv_age_now(q->resolver->loop));
+    uint64_t now = pv_age_now(q->resolver->loop);
+    if (pv_list_empty(&q->askers) || !pv_keep_is_stale(q->stale, q->resolver, now))
+        return; /* nobody waits, or the machine slept and it is too old by now */
+    atomic_store(&q->stale->held, now);
     pv_list_each_safe (it, &q->askers)
         hand(ASKER(it), pv_entry_ref(q->stale), true);
     pv_query_detach(q);

@@ -516,6 +516,23 @@ static void R10_too_old_to_be_stale(void **state)
 }
 
 /* What the asker wanted unchecked may be false: it ends with its TTL. */
+/* The machine sleeps while the question is open. */
+static void too_old_by_the_time_it_is_given(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim.cache_options.stale = 60000;
+    sim_start(a, NULL);
+    sim_answer_to("www.example");
+    sim_run(310 * S);
+    a->answer.deed = SIM_SILENT;
+    sim_ask(&q, "www.example");
+    sim_run(1 * S);
+    sim.slept += 100;
+    sim_run(5 * S);
+    assert_failed(q, PRIVY_ETIMEOUT);
+}
+
 static void R10_never_stale_where_cd_is_set(void **state)
 {
     (void)state;
@@ -715,6 +732,7 @@ int main(void)
         T(R10_stale_rather_than_servfail),
         T(R10_stale_denial),
         T(R10_too_old_to_be_stale),
+        T(too_old_by_the_time_it_is_given),
         T(R10_never_stale_where_cd_is_set),
         T(joining_a_refresh),
         T(now_or_never),
