@@ -17,10 +17,13 @@ enum {
     CONTINUATIONS_MOST = 8,
     ENCODER_TABLE = 4096,
     OVERSIZED_MOST = 3, /* responses with too many fields: then the connection ends */
-    /* Frames that carry no response, in 10 s: so many, and some for each response. */
+    /* In 10 s frames that carry no response: so many, and some for each response. */
     IDLE_FRAMES_MOST = 1000,
     IDLE_FRAMES_EACH = 8,
-    IDLE_FRAMES_US = 10000000,
+    /* And octets that are no body: nghttp2 does not tell of frames of unknown kinds. */
+    IDLE_OCTETS_MOST = 1024 * 1024,
+    IDLE_OCTETS_EACH = 16 * 1024,
+    IDLE_COUNTED_US = 10000000,
 };
 
 enum state {
@@ -54,6 +57,7 @@ struct pv_h2 {
     unsigned oversized;
     uint64_t idle_since;
     unsigned idle_frames, responses;
+    size_t idle_octets;
     bool inside, closed; /* nghttp2 is running: freed when it returns */
     struct pv_deferred failing;
     enum pv_stream_fault fault;
@@ -245,6 +249,11 @@ unsigned pv_h2_streams(const struct pv_h2 *h)
     return h->streams;
 }
 
+unsigned pv_h2_awaited(const struct pv_h2 *h)
+{
+    return h->count[AWAITED];
+}
+
 const struct pv_tls_facts *pv_h2_tls_facts(const struct pv_h2 *h)
 {
     return pv_stream_tls_facts(h->stream);
@@ -277,16 +286,11 @@ static void reset(struct request *r, const char *reason)
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 {
     struct pv_h2 *h = arg;
-    uint64_t now = pv_now(h->loop);
     (void)session;
     if (h->closed)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_DATA && hd->length > 0))
         return 0;
-    if (now - h->idle_since >= IDLE_FRAMES_US) {
-        h->idle_since = now;
-        h->idle_frames = h->responses = 0;
-    }
     if (++h->idle_frames <= IDLE_FRAMES_MOST + IDLE_FRAMES_EACH * h->responses)
         return 0;
     note(h, PV_STREAM_BROKEN, "frames without end that bring nothing");
@@ -341,6 +345,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         reset(r, "no memory for a response");
         break;
     case PV_H2_ADDED:
+        h->idle_octets -= n;
         break;
     }
     return 0;
@@ -446,11 +451,20 @@ static enum pv_stream_fault fault_of(int error)
 static bool feed(struct pv_h2 *h, struct pv_buf *in)
 {
     size_t n = pv_buf_length(in);
+    uint64_t now = pv_now(h->loop);
+    if (now - h->idle_since >= IDLE_COUNTED_US) {
+        h->idle_since = now;
+        h->idle_frames = h->responses = 0;
+        h->idle_octets = 0;
+    }
+    h->idle_octets += n;
     ssize_t taken = nghttp2_session_mem_recv(h->session, pv_buf_front(in), n);
     if (taken < 0)
         note(h, fault_of((int)taken), "%s", nghttp2_strerror((int)taken));
+    else if (h->idle_octets > IDLE_OCTETS_MOST + (size_t)IDLE_OCTETS_EACH * h->responses)
+        note(h, PV_STREAM_BROKEN, "octets without end that bring nothing");
     pv_buf_consume(in, n);
-    return taken >= 0;
+    return !h->fault;
 }
 
 static void received(void *arg, struct pv_buf *in)

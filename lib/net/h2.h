@@ -44,6 +44,7 @@ struct pv_h2 *pv_h2_open(struct pv_loop *, const struct pv_stream_options *, uns
 /* How many more requests now. */
 unsigned pv_h2_room(const struct pv_h2 *);
 unsigned pv_h2_streams(const struct pv_h2 *); /* the server's limit, or what was assumed */
+unsigned pv_h2_awaited(const struct pv_h2 *); /* requests whose end is still to be told */
 /* owner comes back with the end; ret_id is for pv_h2_drop(). Leaves with all else of the turn.
  * False: no memory. */
 bool pv_h2_send(struct pv_h2 *, const struct pv_h2_request *, void *owner, uint32_t *ret_id);

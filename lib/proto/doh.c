@@ -15,6 +15,7 @@ enum {
     REST_MOST_S = 60,   /* of a Retry-After [W15] */
     GET_MOST = 2048,    /* octets of a message: servers bound their paths */
     SHOWN = 64,         /* octets of what is no DNS message, for the log */
+    REFUSED_MOST = 16,  /* streams of one connection, in a row: then it is no accident */
 };
 
 enum method { POST, GET, AUTO };
@@ -37,6 +38,8 @@ struct doh {
 struct doh_conn {
     struct pv_conn *conn;
     struct pv_h2 *h2;
+    bool served, leaving;
+    unsigned refused; /* streams since the last response */
 };
 
 static struct doh_conn *doh_conn(const struct pv_conn *c)
@@ -260,6 +263,8 @@ static void opened(void *arg)
 static void response(void *arg, void *request, const struct pv_h2_response *r)
 {
     struct doh_conn *d = arg;
+    d->served = true;
+    d->refused = 0;
     if (r->status >= 200 && r->status < 300)
         answered(request, r);
     else
@@ -270,7 +275,12 @@ static void failed(void *arg, void *request, enum pv_h2_fault fault, const char 
 {
     struct doh_conn *d = arg;
     struct pv_endpoint *e = pv_conn_endpoint(d->conn);
-    bool again = fault == PV_H2_UNPROCESSED;
+    bool again = fault == PV_H2_UNPROCESSED && (d->leaving || d->refused++ < REFUSED_MOST);
+    /* It was of no use at all: another one would not be either. */
+    if (again && d->leaving && !d->served && pv_h2_awaited(d->h2) == 0) {
+        pv_conn_lost(d->conn, PV_DIED_FRESH, "the server says goodbye at once");
+        return;
+    }
     pv_attempt_failed(request, again ? PV_UNPROCESSED : PV_SERVER_FAILED, reason);
     if (fault == PV_H2_CALM)
         pv_endpoint_rest(e, 0, reason);
@@ -293,7 +303,11 @@ static void widened(void *arg)
 static void leaving(void *arg)
 {
     struct doh_conn *d = arg;
-    pv_conn_replace(d->conn);
+    d->leaving = true;
+    if (d->served)
+        pv_conn_replace(d->conn);
+    else
+        pv_conn_drain(d->conn);
 }
 
 static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
