@@ -4,6 +4,7 @@ A connection takes requests; each is a Stream, to which a deed may do what it do
 """
 import base64
 import struct
+import time
 
 import deeds
 import hpack
@@ -20,6 +21,7 @@ HEAD = 9
 LAST_ID = 0x7fffffff
 TABLE, STREAMS, WINDOW, FRAME = 1, 3, 4, 5              # settings
 OFFER = {TABLE: 4096, STREAMS: 100, WINDOW: 65535, FRAME: 16384}
+SOON = 0.2  # what a client sends before it has read GOAWAY
 DNS_MESSAGE = "application/dns-message"
 
 
@@ -202,7 +204,7 @@ class Http2(Conn):
         self.offer, self.told, self.agreed = None, 0, 0  # our settings: sent, acknowledged
         self.window = self.windows = 65535               # what we may send
         self.last = 0                    # the latest stream
-        self.refused_from = None         # streams above are not looked at
+        self.refused_from, self.refused_at = None, 0  # streams above are not looked at, since then
         self.block = None                # of fields, not complete: stream, flags, octets
         self.preface = PREFACE
         self.opens_windows = self.acks_pings = True
@@ -211,6 +213,10 @@ class Http2(Conn):
 
     def put(self, kind, flags=0, stream=0, payload=b""):
         self.send(frame(kind, flags, stream, payload))
+
+    def say_goaway(self, last, name, refused_from):
+        self.put(GOAWAY, 0, 0, last.to_bytes(4, "big") + error(name))
+        self.refused_from, self.refused_at = refused_from, time.monotonic()
 
     def greet(self, doing):
         """Says what it offers, where that has changed."""
@@ -270,7 +276,7 @@ class Http2(Conn):
         one = Stream(self, number, self.decoder.decode(octets))
         self.upstream.requests.append(one.fields)
         if self.refused_from is not None and number >= self.refused_from:
-            self.upstream.late_streams += 1
+            self.upstream.late_streams += time.monotonic() > self.refused_at + SOON
             return
         self.streams[number] = one
         self.upstream.most_streams = max(self.upstream.most_streams, len(self.streams))

@@ -85,16 +85,12 @@ def say_goaway(conn, stream, what, name):
     lasts = {"below": [max(0, stream - 2)], "with": [stream], "above": [LAST_ID],
              "twice": [LAST_ID, stream]}[what]
     for last in lasts:
-        conn.put(GOAWAY, 0, 0, last.to_bytes(4, "big") + error(name))
-    conn.refused_from = stream if what == "below" else stream + 1
+        conn.say_goaway(last, name, stream if what == "below" else stream + 1)
 
 
 @deed(rf"goaway after handshake(?: (?P<name>{NAMES}))?", "ready")
 def goaway_at_once(name):
-    def act(conn):
-        conn.put(GOAWAY, 0, 0, bytes(4) + error(name or "NO_ERROR"))
-        conn.refused_from = 0
-    return act
+    return lambda conn: conn.say_goaway(0, name or "NO_ERROR", 0)
 
 
 # ---- what is no HTTP/2 ----
@@ -128,7 +124,7 @@ BROKEN = {
 }
 
 
-@deed(rf"(?P<what>{'|'.join(BROKEN).replace('^', chr(92) + '^')})(?P<more> and frames behind it)?")
+@deed(rf"(?P<what>{'|'.join(BROKEN).replace('^', chr(92) + '^')})(?P<more> with frames behind it)?")
 def broken(what, more):
     """Instead of an answer. Behind it: of kinds that only few know, and some more of the same."""
     behind = b"".join((frame(10, 0, 0, b"\0\0h2=\":1\""), frame(16, 0, 0, b"\0\0\0\1u=1"),
@@ -159,8 +155,8 @@ def pour(conn, octets, begin=b""):
     def more():
         if not conn.open:
             return
-        if len(conn.output) < 1 << 18:
-            conn.send(octets * max(1, (1 << 14) // len(octets)))
+        if len(conn.output) < 1 << 20:
+            conn.send(octets * max(1, (1 << 17) // len(octets)))
         conn.later(0.001, more)
     conn.send(begin)
     more()
