@@ -165,6 +165,7 @@ class Stopping(SystemTest):
             wait_until(lambda: peer.asked("late.example"))
             daemon.send(signal.SIGTERM)
             self.assertEqual(s.recv(4096)[3] & 15, 0)
+        wait_until(lambda: not daemon.process.running(), what="the end")  # or stop() signals twice
         self.assertEqual(daemon.stop(), 0)
 
     def test_as_pid_1(self):
@@ -317,7 +318,7 @@ class Defaults(SystemTest):
     def test_without_a_file_the_operator_is_named(self):
         daemon = self.begin(Daemon(self.path("privydnsd"), None, "-l", "127.0.0.1", "-v",
                                    env={"PRIVYDNS_USER": "root"}))
-        self.assertTrue(daemon.log_lines(r"(?i)quad9"), daemon.log())
+        daemon.wait_log(r"(?i)quad9")
 
     def test_upstream_flag(self):
         upstream = self.unbound()

@@ -74,25 +74,23 @@ static void printed_and_read(void **state)
         "0x10",
         "1.5",
     };
+    const struct options options = {.config = file};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        char yaml[256], expected[256];
+        char expected[256];
         struct faults faults = {0};
-        const struct options options = {.config = file};
         write_file("privydns.yaml", "");
         setenv("PRIVYDNS_STATE_DIR", texts[i], 1);
         struct config *c = config_load(&options, NULL, &faults);
         assert_non_null(c);
         unsetenv("PRIVYDNS_STATE_DIR");
         snprintf(expected, sizeof expected, "%s", c->state_dir);
-        char *all = printed(c, config_dump);
-        const char *line = strstr(all, "state_dir: ");
-        assert_non_null(line);
-        snprintf(yaml, sizeof yaml, "%.*s\n", (int)strcspn(line, "\n"), line);
-        free(all);
+        FILE *out = fopen(file, "w");
+        assert_non_null(out);
+        config_dump(c, out);
+        assert_int_equal(fclose(out), 0);
         config_unref(c);
         faults_done(&faults);
 
-        write_file("privydns.yaml", yaml);
         c = must_load(NULL);
         assert_string_equal(c->state_dir, expected);
         config_unref(c);
