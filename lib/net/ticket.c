@@ -28,9 +28,9 @@ static uint64_t life(SSL_SESSION *session)
 }
 
 void pv_tickets_add(struct pv_tickets *t, SSL_SESSION *session, const struct pv_addr *local,
-                    uint64_t now)
+                    bool asked, uint64_t now)
 {
-    struct pv_ticket ticket = {session, *local, now + life(session)};
+    struct pv_ticket ticket = {session, *local, asked, now + life(session)};
     if (ticket.expires <= now) {
         SSL_SESSION_free(session);
         return;
@@ -42,7 +42,8 @@ void pv_tickets_add(struct pv_tickets *t, SSL_SESSION *session, const struct pv_
     t->count++;
 }
 
-SSL_SESSION *pv_tickets_take(struct pv_tickets *t, const struct pv_addr *local, uint64_t now)
+SSL_SESSION *pv_tickets_take(struct pv_tickets *t, const struct pv_addr *local, uint64_t now,
+                             bool *ret_asked)
 {
     for (unsigned i = 0; i < t->count;) {
         struct pv_ticket *ticket = &t->newest_first[i];
@@ -53,6 +54,7 @@ SSL_SESSION *pv_tickets_take(struct pv_tickets *t, const struct pv_addr *local, 
         if (pv_addr_same_host(&ticket->local, local)) {
             SSL_SESSION *session = ticket->session;
             SSL_SESSION_up_ref(session);
+            *ret_asked = ticket->asked;
             if (SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION)
                 remove_at(t, i);
             return session;

@@ -45,6 +45,7 @@ struct pv_tls {
     unsigned wants, messages;
     bool flooded, at_end; /* what the BIO met */
     bool offered;         /* a session to resume */
+    bool asked_before;    /* when that began, the server wanted to see a certificate */
     bool wrote, heard;    /* data, since the handshake */
     uint64_t since;       /* µs: its end */
     int sock_error;
@@ -146,7 +147,7 @@ static void keep_session(struct pv_tls *t, SSL_SESSION *session)
 {
     struct pv_tls_context *c = t->context;
     if (t->generation == c->generation)
-        pv_tickets_add(&c->tickets, session, &t->local, pv_age_now(c->loop));
+        pv_tickets_add(&c->tickets, session, &t->local, t->facts.asked, pv_age_now(c->loop));
     else
         SSL_SESSION_free(session);
 }
@@ -313,7 +314,8 @@ void pv_tls_context_set_identity(struct pv_tls_context *c, struct pv_identity *i
 static void offer_ticket(struct pv_tls *t)
 {
     struct pv_tls_context *c = t->context;
-    SSL_SESSION *session = pv_tickets_take(&c->tickets, &t->local, pv_age_now(c->loop));
+    SSL_SESSION *session =
+        pv_tickets_take(&c->tickets, &t->local, pv_age_now(c->loop), &t->asked_before);
     if (!session)
         return;
     t->offered = SSL_set_session(t->ssl, session) == 1;
@@ -626,8 +628,9 @@ static int authenticate(struct pv_tls *t)
     if (!take_alpn(t))
         return fail(t, PV_TLS_PROTOCOL, "the server does not offer %s (ALPN)", t->context->alpn);
     t->facts.pinned = trust->pin_count > 0;
-    t->facts.client_auth = t->context->identity && (t->facts.asked || t->facts.resumed);
-    if (t->context->identity && !t->facts.resumed)
+    t->facts.asked |= t->facts.resumed && t->asked_before;
+    t->facts.client_auth = t->context->identity && t->facts.asked;
+    if (t->context->identity)
         pv_identity_was_asked(t->context->identity, t->facts.asked);
     snprintf(t->facts.version, sizeof t->facts.version, "%s", SSL_get_version(t->ssl));
     return 1;

@@ -49,7 +49,7 @@ enum pv_tls_fault {
 /* What is known once the handshake is done. */
 struct pv_tls_facts {
     bool resumed, pinned;
-    bool asked;       /* the server wants to see a client's certificate */
+    bool asked;       /* the server wants to see a client's certificate (did, if resumed) */
     bool client_auth; /* and has seen ours */
     char version[12]; /* "TLSv1.3" */
     char alpn[16];

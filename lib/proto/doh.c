@@ -38,6 +38,7 @@ struct doh {
 struct doh_conn {
     struct pv_conn *conn;
     struct pv_h2 *h2;
+    bool answered; /* with a DNS message */
     bool served, leaving;
     unsigned refused; /* streams since the last response */
 };
@@ -161,13 +162,14 @@ static bool is_message(const struct pv_h2_response *r, char *why, size_t capacit
     return false;
 }
 
-static void answered(struct pv_attempt *a, const struct pv_h2_response *r)
+static void answered(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r)
 {
     char why[sizeof a->reason];
     if (!is_message(r, why, sizeof why)) {
         pv_attempt_failed(a, PV_BAD_ANSWER, why);
         return;
     }
+    doh_conn(c)->answered = true;
     a->age = r->age;
     pv_attempt_answered(a, r->body, r->length);
 }
@@ -178,6 +180,25 @@ static void answered(struct pv_attempt *a, const struct pv_h2_response *r)
 static void give_up(struct pv_conn *c, enum pv_outcome outcome, const char *why)
 {
     pv_conn_lost(c, outcome, why);
+}
+
+/* A session resumed would bring the same verdict, even if the server's mind has changed. */
+static void distrust(struct pv_conn *c, const char *why)
+{
+    const struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(c));
+    pv_tls_tickets_drop(endpoint->tls);
+    give_up(c, PV_UNTRUSTED, why);
+}
+
+/* nginx says 400 to our certificate, or to the lack of one: then to each request. NULL: it is about
+ * this one. */
+static const char *verdict_of_400(const struct pv_conn *c)
+{
+    const struct pv_tls_facts *tls = pv_h2_tls_facts(doh_conn(c)->h2);
+    if (!tls || !tls->asked || doh_conn(c)->answered)
+        return NULL;
+    return tls->client_auth ? "HTTP status 400: does it accept our certificate?"
+                            : "HTTP status 400: the server asks for a client certificate";
 }
 
 static void rest(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
@@ -204,13 +225,10 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
 {
     char why[64];
     snprintf(why, sizeof why, "HTTP status %u", r->status);
-    const struct pv_tls_facts *tls = pv_h2_tls_facts(doh_conn(c)->h2);
     switch (r->status) {
-    case 400: /* nginx's and haproxy's verdict on our certificate, or on the lack of one */
-        if (tls && tls->asked)
-            give_up(c, PV_UNTRUSTED,
-                    tls->client_auth ? "HTTP status 400: does it accept our certificate?"
-                                     : "HTTP status 400: the server asks for a client certificate");
+    case 400:
+        if (verdict_of_400(c))
+            distrust(c, verdict_of_400(c));
         else
             pv_attempt_failed(a, PV_SERVER_FAILED, why);
         return;
@@ -218,7 +236,7 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
     case 403:
     case 495: /* nginx: our certificate */
     case 496:
-        give_up(c, PV_UNTRUSTED, why);
+        distrust(c, why);
         return;
     case 405:
     case 415:
@@ -266,7 +284,7 @@ static void response(void *arg, void *request, const struct pv_h2_response *r)
     d->served = true;
     d->refused = 0;
     if (r->status >= 200 && r->status < 300)
-        answered(request, r);
+        answered(d->conn, request, r);
     else
         refused(d->conn, request, r);
 }

@@ -220,6 +220,7 @@ static void S6_no_ticket_outlives_its_identity(void **state)
         for (unsigned i = 0; i < 3; i++) {
             say(tls, p, &c);
             assert_int_equal(pv_stream_tls_facts(c.stream)->resumed, i > 0);
+            assert_true(pv_stream_tls_facts(c.stream)->asked); /* then, if resumed */
             assert_true(pv_stream_tls_facts(c.stream)->client_auth);
             assert_true(shown(p, "one"));
             client_close(&c);
