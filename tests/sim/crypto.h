@@ -1,0 +1,17 @@
+/* OpenSSL that follows from the seed, and the servers' side of it. */
+#ifndef SIM_CRYPTO_H
+#define SIM_CRYPTO_H
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* From now on OpenSSL's random numbers follow from the seed. */
+void crypto_seed(uint64_t);
+/* The pins "sha256/..." of the true and of the wrong certificate. */
+const char *crypto_pin(bool wrong);
+/* A file that holds the true one, which is for *.sim.test. */
+const char *crypto_ca_file(void);
+SSL_CTX *crypto_server(bool wrong_cert, bool tls12);
+
+#endif
