@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <pwd.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,24 @@ static bool is_trusted(uid_t owner, const char *user)
 {
     const struct passwd *service = user ? getpwnam(user) : NULL;
     return owner == 0 || owner == geteuid() || (service && owner == service->pw_uid);
+}
+
+/* Root opens what the user that it becomes cannot. */
+static bool stays_readable(const struct stat *st, const char *user)
+{
+    const struct passwd *service = geteuid() == 0 && user ? getpwnam(user) : NULL;
+    gid_t groups[64];
+    int count = sizeof groups / sizeof *groups;
+    if (!service || service->pw_uid == 0)
+        return true;
+    if (st->st_uid == service->pw_uid)
+        return st->st_mode & S_IRUSR;
+    if (getgrouplist(user, service->pw_gid, groups, &count) < 0)
+        return true; /* in too many to tell */
+    bool member = false;
+    for (int i = 0; i < count; i++)
+        member |= groups[i] == st->st_gid;
+    return member && st->st_mode & S_IRGRP;
 }
 
 static void check_private(const struct config *c, const struct config_upstream *up, const char *key,
@@ -39,6 +58,11 @@ static void check_private(const struct config *c, const struct config_upstream *
     else if (!is_trusted(st.st_uid, c->user))
         faults_error(f, &place, "%s: '%s' belongs to uid %u; allowed: root or %s", key, path,
                      (unsigned)st.st_uid, c->user ? c->user : "our user");
+    else if (!stays_readable(&st, c->user))
+        faults_warn(f, &place,
+                    "%s: '%s': user '%s' cannot read it: it will not be read again when it "
+                    "changes (chgrp to the user's group, chmod 0640)",
+                    key, path, c->user);
     if (fd >= 0)
         close(fd);
 }

@@ -226,6 +226,25 @@ static void private_files(void **state)
                          uid == 65533);
         faults_done(&faults);
     }
+    static const struct {
+        mode_t mode;
+        uid_t owner;
+        gid_t group;
+        bool told;
+    } rows[] = {{0600, 0, 0, true},
+                {0640, 0, 0, true},
+                {0600, 0, 65534, true},
+                {0640, 0, 65534, false},
+                {0600, 65534, 0, false}};
+    for (unsigned k = 0; k < sizeof rows / sizeof *rows; k++) {
+        assert_int_equal(chmod(path, rows[k].mode), 0);
+        assert_int_equal(chown(path, rows[k].owner, rows[k].group), 0);
+        assert_null(load(NULL, &faults));
+        faults_text(&faults, text, sizeof text);
+        assert_int_equal(strstr(text, "warning: client_key: ") != NULL, rows[k].told);
+        assert_int_equal(strstr(text, "user 'nobody' cannot read it") != NULL, rows[k].told);
+        faults_done(&faults);
+    }
 }
 
 static void empty_variable(void **state)
