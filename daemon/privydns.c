@@ -332,6 +332,7 @@ int main(int argc, char **argv)
     options.upstreams = upstreams_of(&a);
     if (privy_client_new(&options, &client, &error) != PRIVY_OK) {
         fprintf(stderr, "privydns: %s\n", error.message);
+        privy_upstreams_unref(options.upstreams);
         return EXIT_UNRESOLVED;
     }
     result = ask(&a, client);
