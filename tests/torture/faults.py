@@ -77,7 +77,8 @@ class Control:
             self.block = mmap.mmap(file.fileno(), size)
 
     def arm(self, kind, at, error="ENOMEM", many=1):
-        """From now on the at-th call of that kind fails (0: none, they are only counted)."""
+        """From now on the at-th call of that kind fails, and so many from there on. at 0: none,
+        they are counted; with many 0 the place of each is written down as eight octets."""
         self.disarm()
         ORDER.pack_into(self.block, 0, kind.encode(), at, many, getattr(errno, error), 0, 0, 0)
         struct.pack_into("=I", self.block, ARMED, 1)

@@ -25,6 +25,7 @@ FEW = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN")  # of these there may 
 class Scenario:
     kinds = {**MEMORY, **CALLS}
     some, some_memory = 1, 10  # N in a short run, of each kind of call and of memory
+    by_place = False           # in a full run: not every N, but every place that calls
 
     def __init__(self, protocol="udp"):
         self.protocol = protocol
@@ -66,6 +67,7 @@ def right_codes(kind, error):
 class Start(Scenario):
     """From the first call to the first answer: it ends with a word and its code, or serves."""
 
+    by_place = True
     def renew(self):
         super().renew()
         self.program.user = "root" if harness.USERNS else "nobody"
@@ -75,6 +77,7 @@ class Start(Scenario):
     def play(self, kind, n, error):
         d = self.program
         d.kill()
+        d.forget_leaks(kind)
         d.arm(kind, n, error)
         d.start()
         try:
@@ -204,6 +207,7 @@ class Reload(Serving):
 class Crowd(Scenario):
     """Forty TCP clients come and ask: each is answered or turned away, none is left waiting."""
 
+    by_place = True
     some, some_memory, clients = 1, 8, 40
 
     def play(self, kind, n, error):
@@ -312,6 +316,7 @@ class Lasting(Serving):
 class Lookup(Scenario):
     """privydns, which is the library's privy_client: an answer or a reason."""
 
+    by_place = True
     def renew(self):
         if self.program:
             self.program.kill()
@@ -319,6 +324,7 @@ class Lookup(Scenario):
 
     def play(self, kind, n, error):
         p = self.program
+        p.forget_leaks(kind)
         p.arm(kind, n, error)
         try:
             p.run(harness.PRIVYDNS, "--ca-file", self.upstream.ca_file, "-u", self.upstream.url,

@@ -59,11 +59,16 @@ static _Unwind_Reason_Code add_frame(struct _Unwind_Context *context, void *arg)
     return t->count < FRAMES ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
+static int open_log(void)
+{
+    return (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+}
+
 static void note(const char *kind, unsigned n)
 {
     struct trace trace = {.count = 0};
     char line[100];
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, log_path, O_WRONLY | O_CREAT | O_APPEND, 0666);
+    int fd = open_log();
     if (fd < 0)
         return;
     int length = snprintf(line, sizeof line, "%s %u: %s\n", kind, n, strerrorname_np(errno));
@@ -71,6 +76,41 @@ static void note(const char *kind, unsigned n)
     _Unwind_Backtrace(add_frame, &trace); /* backtrace() would load a library, and leak a little */
     backtrace_symbols_fd(trace.frames, trace.count, fd);
     syscall(SYS_close, fd);
+}
+
+/* From where a call comes, as a number [FNV-1a]. */
+static void note_place(void)
+{
+    struct trace trace = {.count = 0};
+    uint64_t place = UINT64_C(0xcbf29ce484222325);
+    int fd = open_log();
+    _Unwind_Backtrace(add_frame, &trace);
+    for (int i = 0; i < trace.count; i++)
+        place = (place ^ (uintptr_t)trace.frames[i]) * UINT64_C(0x100000001b3);
+    syscall(SYS_write, fd, &place, sizeof place);
+    syscall(SYS_close, fd);
+}
+
+/* at 0: none fails; and where many is 0 too, the place of each is told. */
+static bool is_due(const char *kind, unsigned n)
+{
+    if (control->at == 0) {
+        inside = true;
+        if (control->many == 0)
+            note_place();
+        inside = false;
+        return false;
+    }
+    if (n < control->at || n - control->at >= control->many)
+        return false;
+    errno = (int)control->error;
+    if (atomic_fetch_add(&control->failed, 1) == 0) {
+        inside = true;
+        note(kind, n);
+        inside = false;
+    }
+    errno = (int)control->error;
+    return true;
 }
 
 static bool fails(const char *kind, bool is_call)
@@ -81,17 +121,7 @@ static bool fails(const char *kind, bool is_call)
         atomic_fetch_add(&control->calls, 1);
     if (!atomic_load(&control->armed) || strcmp(kind, control->kind) != 0)
         return false;
-    unsigned n = atomic_fetch_add(&control->count, 1) + 1;
-    if (control->at == 0 || n < control->at || n - control->at >= control->many)
-        return false;
-    errno = (int)control->error;
-    if (atomic_fetch_add(&control->failed, 1) == 0) {
-        inside = true;
-        note(kind, n);
-        inside = false;
-        errno = (int)control->error;
-    }
-    return true;
+    return is_due(kind, atomic_fetch_add(&control->count, 1) + 1);
 }
 
 static __attribute__((constructor)) void begin(void)

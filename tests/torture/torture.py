@@ -1,8 +1,9 @@
 """Everything that can fail does, once: python3 torture.py [--full] [SCENARIO ...]
 
 A scenario (scenarios.py) is a program, what happens to it, and what has to hold while the N-th
-allocation, or the N-th system call of one kind, fails in it: every N with --full, else some N of
-some scenarios. PRIVYDNS_BUILD names the build; with sanitizers more is seen. Prints a line per
+allocation, or the N-th system call of one kind, fails in it: every N with --full (or, where each
+needs a program of its own, two of those that come from the same place), else some N of some
+scenarios. PRIVYDNS_BUILD names the build; with sanitizers more is seen. Prints a line per
 scenario and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
 """
 import argparse
@@ -20,10 +21,11 @@ BUILD = Path(os.environ["PRIVYDNS_BUILD"]).resolve()
 import sandbox  # noqa: E402
 import scenarios  # noqa: E402
 import upstreams  # noqa: E402
+from victim import PLACES  # noqa: E402
 
 BROKEN_MOST = 8  # then a scenario gives up
 UNREACHED = 3    # so many N in a row that nothing comes to: that was all
-TIMEOUT, FULL_TIMEOUT = 120, 3600  # of a scenario
+TIMEOUT, FULL_TIMEOUT = 400, 7200  # of a scenario
 
 
 class Sweep:
@@ -66,13 +68,20 @@ class Sweep:
     def run(self):
         for kind, errors in self.scenario.kinds.items():
             total = self.count(kind, errors)
-            if self.full:
+            if self.full and kind == "malloc" and self.scenario.by_place:
+                self.run_places(kind, errors)
+            elif self.full:
                 self.run_all(kind, errors)
             else:
                 for i, n in enumerate(self.some(kind, total)):
                     self.play(kind, n, errors[(i + len(kind)) % len(errors)])
         if not self.played:
             raise scenarios.Broken("nothing ever failed: is the shim there?")
+
+    def run_places(self, kind, errors):
+        self.scenario.play(kind, PLACES, errors[0])
+        for n in self.scenario.program.places():
+            self.play(kind, n, errors[0])
 
     def run_all(self, kind, errors):
         n = unreached = 0

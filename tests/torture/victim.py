@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import struct
 import subprocess
 import time
 
@@ -19,6 +20,7 @@ from faults import Control
 PR_SET_PDEATHSIG = 1
 DEADLINE = 4.5  # of a question, query.deadline
 PATIENCE = 0.5  # with the answer to one that may be lost
+PLACES = -1     # in place of N: none fails, and the place of each call is written down
 LIBC = ctypes.CDLL(None)
 
 
@@ -40,14 +42,29 @@ class Victim:
         self.where = directory / "where"
         self.env = {**os.environ, "LD_PRELOAD": str(shim),
                     "TORTURE_CONTROL": str(self.control.path), "TORTURE_LOG": str(self.where),
-                    "ASAN_OPTIONS": "verify_asan_link_order=0:detect_leaks=1",
+                    "ASAN_OPTIONS": "verify_asan_link_order=0",
                     "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1"}
         self.child = None
+
+    def forget_leaks(self, kind):
+        """For programs that soon end: OpenSSL's start forgets memory of its own if it lacks some."""
+        leaks = "0" if kind == "malloc" else "1"
+        self.env["ASAN_OPTIONS"] = f"verify_asan_link_order=0:detect_leaks={leaks}"
 
     def arm(self, kind, n, error, many=1):
         self.where.write_text("")
         self.where.chmod(0o666)
-        self.control.arm(kind, n, error, many)
+        if n == PLACES:
+            self.control.arm(kind, 0, error, 0)
+        else:
+            self.control.arm(kind, n, error, many)
+
+    def places(self):
+        """Each N at which something new is called from somewhere, or that is the last such."""
+        whence = [place for place, in struct.iter_unpack("=Q", self.where.read_bytes())]
+        first = {place: n for n, place in reversed(list(enumerate(whence, 1)))}
+        last = {place: n for n, place in enumerate(whence, 1)}
+        return sorted({*first.values(), *last.values()})
 
     def run(self, *argv):
         with open(self.said, "wb") as out:
