@@ -100,7 +100,7 @@ def plays(path):
 def main():
     parser = argparse.ArgumentParser(prog="lab", description="fault scenarios")
     parser.add_argument("--full", action="store_true", help="the long form: true rates and times")
-    parser.add_argument("--jobs", type=int, default=4, help="so many at a time (default 4)")
+    parser.add_argument("--jobs", type=int, default=6, help="so many at a time (default 6)")
     parser.add_argument("--keep", action="store_true", help="leave the logs, say where")
     parser.add_argument("--inside", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("names", nargs="*", metavar="NAME")
