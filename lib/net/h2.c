@@ -472,6 +472,8 @@ static void received(void *arg, struct pv_buf *in)
     struct pv_h2 *h = arg;
     h->inside = true; /* what is told in here may close it */
     bool good = feed(h, in) && write_out(h);
+    if (good && !h->closed && nghttp2_session_get_next_stream_id(h->session) > INT32_MAX)
+        leave(h);
     h->inside = false;
     if (h->closed)
         destroy(h);
