@@ -1,4 +1,5 @@
-"""Real servers for tests, bench and the demo: certificates, a zone, unbound, dnsdist, knot-resolver.
+"""Real servers for tests, bench and the demo: certificates, a zone, and who serves it: unbound,
+dnsdist, knot-resolver; nginx, haproxy and stunnel before them.
 
 Standard library only. Every server runs in its own directory, is ended by its process id, and dies
 with the process that started it.
@@ -157,6 +158,10 @@ class Certificate:
         digest = openssl("dgst", "-sha256", "-binary", data=der)
         return openssl("base64", "-A", data=digest).decode().strip()
 
+    def serial(self):
+        """In hexadecimal."""
+        return openssl("x509", "-in", self.crt, "-noout", "-serial").decode().strip().split("=")[1]
+
 
 def openssl(*argv, cwd=None, data=None):
     done = subprocess.run(["openssl", *map(str, argv)], cwd=cwd, input=data,
@@ -181,11 +186,13 @@ class CA:
                 "-keyout", f"{name}.key", "-out", f"{name}.crt", "-days", "30",
                 "-config", "ca.cnf", "-extensions", "ca_ext", cwd=self.dir)
 
-    def issue(self, label, names, start=None, end=None):
-        """A server certificate for these names and addresses; start, end: YYYYMMDDHHMMSSZ."""
+    def issue(self, label, names, start=None, end=None, kind="ec"):
+        """A certificate for these names and addresses; start, end: YYYYMMDDHHMMSSZ; kind of its
+        key: ec, rsa:2048, ed25519."""
         san = ",".join(("IP:" if is_address(n) else "DNS:") + n for n in names)
-        openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-                "-keyout", f"{label}.key", "-out", f"{label}.csr", "-subj", f"/CN={label}",
+        curve = ["-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else []
+        openssl("req", "-newkey", kind, *curve, "-nodes", "-keyout", f"{label}.key",
+                "-out", f"{label}.csr", "-subj", f"/CN={label}",
                 "-addext", f"subjectAltName={san}", cwd=self.dir)
         span = ["-startdate", start, "-enddate", end] if start else ["-days", "20"]
         openssl("ca", "-batch", "-notext", "-config", "ca.cnf", "-in", f"{label}.csr",
@@ -272,9 +279,9 @@ class Server:
     def url(self, name="", scheme="tls"):
         return f"{scheme}://{bracketed(self.address, self.port)}" + (f"#{name}" if name else "")
 
-    def launch(self, argv, env=None):
+    def launch(self, argv, env=None, ready=None):
         self.process = Process(type(self).__name__.lower(), argv, self.dir, env=env)
-        self.process.ready(lambda: accepts(self.address, self.port))
+        self.process.ready(ready or (lambda: accepts(self.address, self.port)))
         return self
 
     def stop(self):
@@ -373,6 +380,152 @@ class KnotResolver(Server):
     def start(self):
         (self.dir / "cache").mkdir(exist_ok=True)
         return self.launch([program("kresd"), "-n", "-c", "kresd.conf", "."])
+
+
+class Backend(Unbound):
+    """What stands behind servers that take TLS off: DNS over TCP, and DoH without TLS."""
+
+    def __init__(self, directory, address, port=5353, http=8080, extra=""):
+        super().__init__(directory, address, port, extra="\n".join([
+            f"interface: {address}@{http}", f"https-port: {http}", "http-notls-downstream: yes",
+            "http-max-streams: 1000", "tcp-idle-timeout: 60000", extra]))
+        self.http = http
+
+
+class Demanding(Server):
+    """Takes DoT and DoH off TLS, and wants to see a client's certificate of these authorities."""
+
+    def __init__(self, directory, address, tls, backend, clients, port=853, https=443):
+        super().__init__(directory, address, port, tls)
+        self.https, self.backend, self.clients = https, backend, clients
+
+
+class Nginx(Demanding):
+    """Knows no alert for a certificate that it does not like: closes (DoT), or 400 (DoH)."""
+
+    def __init__(self, *arguments, protocols="TLSv1.2 TLSv1.3", **options):
+        super().__init__(*arguments, **options)
+        self.protocols = protocols
+        self.configure()
+
+    def configure(self):
+        tls = (f"ssl_protocols {self.protocols}; ssl_certificate {self.tls.crt}; "
+               f"ssl_certificate_key {self.tls.key}; ssl_client_certificate {self.clients}; "
+               "ssl_verify_client on;")
+        folders = " ".join(f"{name}_temp_path {name};"
+                           for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (self.dir / "nginx.conf").write_text(f"""
+load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+user root; daemon off; pid pid; error_log error.log info; worker_processes 1;
+events {{ worker_connections 1000; }}
+stream {{
+    log_format session "$connection $ssl_protocol $ssl_session_reused $ssl_client_serial";
+    access_log dot.log session;
+    {tls} ssl_session_cache shared:dot:1m;
+    server {{
+        listen {self.address}:{self.port} ssl;
+        proxy_pass {self.backend.address}:{self.backend.port};
+    }}
+}}
+http {{
+    log_format request "$connection $ssl_protocol $ssl_session_reused $ssl_client_serial $status";
+    access_log doh.log request;
+    {tls} {folders} keepalive_requests 1000000;
+    server {{
+        listen {self.address}:{self.https} ssl http2;
+        location / {{ grpc_pass grpc://{self.backend.address}:{self.backend.http}; }}
+    }}
+}}
+""")
+
+    def start(self):
+        before = self.said("start worker process ")
+        return self.launch([program("nginx"), "-p", f"{self.dir}/", "-e", "error.log", "-c",
+                            "nginx.conf"],  # not connected to: it counts connections
+                           ready=lambda: self.said("start worker process ") > before)
+
+    def said(self, text):
+        log = self.dir / "error.log"
+        return log.read_text(errors="replace").count(text) if log.exists() else 0
+
+    def demand(self, clients):
+        """From now on it wants to see certificates of these; who is connected over DoT stays, over
+        DoH he is told to leave."""
+        self.clients = clients
+        self.configure()
+        before = self.said("gracefully shutting down")
+        self.process.send(signal.SIGHUP)
+        wait_until(lambda: self.said("gracefully shutting down") > before, what="nginx reloads")
+
+    def seen(self, log):
+        """Lines of dot.log (written when a connection ends) or doh.log (a request): connection,
+        protocol, resumed, serial of the client's certificate, status."""
+        return [line.split() for line in (self.dir / log).read_text().splitlines()]
+
+
+class Haproxy(Demanding):
+    """Its verdict is an alert."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.configure()
+
+    def configure(self):
+        pem = self.dir / "server.pem"
+        pem.write_text(self.tls.crt.read_text() + self.tls.key.read_text())
+        tls = f"ssl crt {pem} ca-file {self.clients} verify required"
+        (self.dir / "haproxy.cfg").write_text(f"""
+global
+    log stdout format raw local0
+    maxconn 500
+defaults
+    log global
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+frontend dot
+    mode tcp
+    bind {self.address}:{self.port} {tls} alpn dot
+    default_backend plain
+backend plain
+    mode tcp
+    server one {self.backend.address}:{self.backend.port}
+frontend doh
+    mode http
+    bind {self.address}:{self.https} {tls} alpn h2
+    default_backend http
+backend http
+    mode http
+    server one {self.backend.address}:{self.backend.http} proto h2
+""")
+
+    def start(self):
+        return self.launch([program("haproxy"), "-W", "-db", "-f", "haproxy.cfg"])
+
+
+class Stunnel(Demanding):
+    """Its verdict is an alert; it has no way to speak HTTP/2, so this is DoT only."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.configure()
+
+    def configure(self):
+        (self.dir / "stunnel.conf").write_text(f"""
+foreground = yes
+pid =
+debug = info
+[dot]
+accept = {self.address}:{self.port}
+connect = {self.backend.address}:{self.backend.port}
+cert = {self.tls.crt}
+key = {self.tls.key}
+CAfile = {self.clients}
+verifyChain = yes
+""")
+
+    def start(self):
+        return self.launch([program("stunnel"), "stunnel.conf"])
 
 
 def dot_ask(address, port, ca, name, question, timeout=3):
