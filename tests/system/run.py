@@ -60,7 +60,7 @@ def inside(name, result_file):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=3)  # they mostly wait
     parser.add_argument("--inside", nargs=2)
     parser.add_argument("files", nargs="*")
     arguments = parser.parse_args()
