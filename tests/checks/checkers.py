@@ -48,7 +48,7 @@ def run(job):
     for n, place in enumerate(places):
         end = places[n + 1].start() if n + 1 < len(places) else len(done.stdout)
         file = (Path(directory) / place["file"]).resolve()
-        check = re.sub(r"^CWE.*\[|,.*|=$", "", place["check"])
+        check = place["check"].split(",")[0].replace("-Werror=", "-W")
         found[place[0]] = (str(file.relative_to(SOURCE)), check, done.stdout[place.start():end])
     if done.returncode and not found:
         found[done.stdout] = (shlex.join(command[-3:]), "does not compile", done.stdout)

@@ -7,7 +7,7 @@
 
 /* From now on, allocations `from` to `from + many - 1` fail; the first is 1. */
 void scarce_begin(unsigned from, unsigned many);
-unsigned scarce_end(void);        /* back to plenty; so many were asked for */
+unsigned scarce_end(void);                 /* back to plenty; so many were asked for */
 extern const volatile bool *scarce_spares; /* while true, all succeed and none counts */
 
 #endif
