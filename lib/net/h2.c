@@ -1,5 +1,7 @@
 #include "net/h2.h"
 
+#include "net/h2_budget.h"
+
 #include <nghttp2/nghttp2.h>
 #include <stdarg.h>
 #include <string.h>
@@ -17,19 +19,12 @@ enum {
     CONTINUATIONS_MOST = 8,
     ENCODER_TABLE = 4096,
     OVERSIZED_MOST = 3, /* responses with too many fields: then the connection ends */
-    /* In 10 s frames that carry no response: so many, and some for each response. */
-    IDLE_FRAMES_MOST = 1000,
-    IDLE_FRAMES_EACH = 8,
-    /* And octets that are no body: nghttp2 does not tell of frames of unknown kinds. */
-    IDLE_OCTETS_MOST = 1024 * 1024,
-    IDLE_OCTETS_EACH = 16 * 1024,
-    IDLE_COUNTED_US = 10000000,
 };
 
 enum state {
     AWAITED,
     DROPPED, /* nobody waits, but the server may answer yet */
-    ENDED,   /* until nghttp2 has closed the stream */
+    ENDED,   /* and told; until nghttp2 has closed the stream */
 };
 
 struct request {
@@ -51,13 +46,11 @@ struct pv_h2 {
     const struct pv_h2_events *events;
     void *arg;
     struct pv_list requests;
-    unsigned count[2]; /* of requests AWAITED and DROPPED */
+    unsigned count[3]; /* of requests, by state: each is a stream of its own */
     unsigned streams;  /* at once, as the server allows */
     bool leaving;
     unsigned oversized;
-    uint64_t idle_since;
-    unsigned idle_frames, responses;
-    size_t idle_octets;
+    struct pv_h2_budget budget;
     bool inside, closed; /* nghttp2 is running: freed when it returns */
     struct pv_deferred failing;
     enum pv_stream_fault fault;
@@ -68,16 +61,14 @@ struct pv_h2 {
 
 static void become(struct request *r, enum state state)
 {
-    if (r->state != ENDED)
-        r->h2->count[r->state]--;
-    if (state != ENDED)
-        r->h2->count[state]++;
+    r->h2->count[r->state]--;
+    r->h2->count[state]++;
     r->state = state;
 }
 
 static void request_free(struct request *r)
 {
-    become(r, ENDED);
+    r->h2->count[r->state]--;
     pv_list_remove(&r->link);
     pv_h2_response_done(&r->response);
     free(r);
@@ -198,14 +189,13 @@ bool pv_h2_send(struct pv_h2 *h, const struct pv_h2_request *what, void *owner, 
     if (!r)
         return false;
     r->h2 = h;
-    r->state = ENDED;
     r->owner = owner;
     r->length = length;
     pv_h2_response_init(&r->response);
     if (length)
         memcpy(r->body, what->body, length);
     pv_list_append(&h->requests, &r->link);
-    become(r, AWAITED);
+    h->count[r->state]++;
     r->id = submit(h, r, what);
     if (r->id < 0) {
         request_free(r);
@@ -216,10 +206,23 @@ bool pv_h2_send(struct pv_h2 *h, const struct pv_h2_request *what, void *owner, 
     return true;
 }
 
+/* Where nghttp2 has not sent it yet, it does not know it yet. */
+static struct request *find(const struct pv_h2 *h, int32_t id)
+{
+    struct request *r = nghttp2_session_get_stream_user_data(h->session, id);
+    pv_list_each (it, &h->requests) {
+        if (r)
+            break;
+        if (pv_container(it, struct request, link)->id == id)
+            r = pv_container(it, struct request, link);
+    }
+    return r;
+}
+
 void pv_h2_drop(struct pv_h2 *h, uint32_t id)
 {
-    struct request *r = nghttp2_session_get_stream_user_data(h->session, (int32_t)id);
-    if (!r || r->state != AWAITED)
+    struct request *r = find(h, (int32_t)id);
+    if (PV_BUG_IF(!r) || r->state != AWAITED)
         return;
     become(r, DROPPED);
     if (h->count[DROPPED] <= h->streams / 2)
@@ -236,7 +239,7 @@ void pv_h2_ping(struct pv_h2 *h)
 
 unsigned pv_h2_room(const struct pv_h2 *h)
 {
-    unsigned used = h->count[AWAITED] + h->count[DROPPED];
+    unsigned used = h->count[AWAITED] + h->count[DROPPED] + h->count[ENDED];
     if (!h->session || h->leaving || used >= h->streams ||
         !nghttp2_session_check_request_allowed(h->session) ||
         pv_stream_unsent(h->stream) > OUT_CROWDED)
@@ -282,7 +285,14 @@ static void reset(struct request *r, const char *reason)
     fail(r, PV_H2_RESET, reason);
 }
 
-/* Frames cost us work: those that bring nothing are counted. */
+static bool is_within_budget(struct pv_h2 *h)
+{
+    const char *exceeded = pv_h2_budget_exceeded(&h->budget);
+    if (exceeded)
+        note(h, PV_STREAM_BROKEN, "%s", exceeded);
+    return !exceeded;
+}
+
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 {
     struct pv_h2 *h = arg;
@@ -291,12 +301,11 @@ static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, 
         return NGHTTP2_ERR_CALLBACK_FAILURE;
     if (hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_DATA && hd->length > 0))
         return 0;
-    if (++h->idle_frames <= IDLE_FRAMES_MOST + IDLE_FRAMES_EACH * h->responses)
-        return 0;
-    note(h, PV_STREAM_BROKEN, "frames without end that bring nothing");
-    return NGHTTP2_ERR_CALLBACK_FAILURE;
+    pv_h2_budget_frame(&h->budget);
+    return is_within_budget(h) ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
 
+/* nghttp2 calls the first block of fields the response, an informational one too. */
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct request *r = request_of(session, frame->hd.stream_id);
@@ -345,23 +354,26 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         reset(r, "no memory for a response");
         break;
     case PV_H2_ADDED:
-        h->idle_octets -= n;
+        pv_h2_budget_body(&h->budget, n);
         break;
     }
     return 0;
 }
 
+/* A server may answer before it has read the request: then the rest is not sent any more, or the
+ * stream would stay until its window opens. */
 static void complete(struct pv_h2 *h, struct request *r)
 {
     enum state before = r->state;
-    h->responses++;
+    pv_h2_budget_response(&h->budget);
+    if (r->sent < r->length)
+        nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_CANCEL);
     become(r, ENDED);
     if (before == AWAITED)
         h->events->response(h->arg, r->owner, &r->response);
-    if (before == DROPPED)
+    else if (before == DROPPED)
         h->events->alive(h->arg);
-    if (before == DROPPED && !h->closed)
-        h->events->widened(h->arg);
+    pv_h2_response_done(&r->response);
 }
 
 static void on_settings(struct pv_h2 *h)
@@ -370,8 +382,8 @@ static void on_settings(struct pv_h2 *h)
         nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
     unsigned before = h->streams;
     h->streams = most < STREAMS_MOST ? most : STREAMS_MOST;
-    if (h->streams > before)
-        h->events->widened(h->arg);
+    if (h->streams != before)
+        h->events->room(h->arg);
 }
 
 static void leave(struct pv_h2 *h)
@@ -428,6 +440,8 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     else
         fail(r, PV_H2_RESET, reason);
     request_free(r);
+    if (h->inside && !h->closed) /* else the owner has just dropped it */
+        h->events->room(h->arg);
     return h->closed ? NGHTTP2_ERR_CALLBACK_FAILURE : 0;
 }
 
@@ -451,20 +465,12 @@ static enum pv_stream_fault fault_of(int error)
 static bool feed(struct pv_h2 *h, struct pv_buf *in)
 {
     size_t n = pv_buf_length(in);
-    uint64_t now = pv_now(h->loop);
-    if (now - h->idle_since >= IDLE_COUNTED_US) {
-        h->idle_since = now;
-        h->idle_frames = h->responses = 0;
-        h->idle_octets = 0;
-    }
-    h->idle_octets += n;
+    pv_h2_budget_octets(&h->budget, pv_now(h->loop), n);
     ssize_t taken = nghttp2_session_mem_recv(h->session, pv_buf_front(in), n);
     if (taken < 0)
         note(h, fault_of((int)taken), "%s", nghttp2_strerror((int)taken));
-    else if (h->idle_octets > IDLE_OCTETS_MOST + (size_t)IDLE_OCTETS_EACH * h->responses)
-        note(h, PV_STREAM_BROKEN, "octets without end that bring nothing");
     pv_buf_consume(in, n);
-    return !h->fault;
+    return is_within_budget(h) && !h->fault;
 }
 
 static void received(void *arg, struct pv_buf *in)

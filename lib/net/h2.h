@@ -21,8 +21,8 @@ struct pv_h2_events {
     void (*failed)(void *arg, void *request, enum pv_h2_fault, const char *reason);
     /* A sign of life: a pong, or the response to a request that was dropped. */
     void (*alive)(void *arg);
-    /* pv_h2_room() has grown, though no request ended. */
-    void (*widened)(void *arg);
+    /* pv_h2_room() may have grown though no request ended, or pv_h2_streams() changed. */
+    void (*room)(void *arg);
     /* It takes no more requests (GOAWAY, or its stream ids are used up); those it has go on. */
     void (*leaving)(void *arg);
     /* It is over, for all of its requests. */

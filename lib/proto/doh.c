@@ -310,7 +310,7 @@ static void alive(void *arg)
     pv_conn_progress(d->conn);
 }
 
-static void widened(void *arg)
+static void room_changed(void *arg)
 {
     struct doh_conn *d = arg;
     struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(d->conn));
@@ -338,8 +338,8 @@ static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
 
 static void open(struct pv_conn *c)
 {
-    static const struct pv_h2_events events = {opened,  response, failed, alive,
-                                               widened, leaving,  lost};
+    static const struct pv_h2_events events = {opened,       response, failed, alive,
+                                               room_changed, leaving,  lost};
     struct pv_endpoint *e = pv_conn_endpoint(c);
     struct doh *endpoint = pv_endpoint_state(e);
     struct doh_conn *d = doh_conn(c);

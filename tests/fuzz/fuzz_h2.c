@@ -1,4 +1,5 @@
-/* An HTTP/2 client connection against any server. The input is a story, an octet for each event:
+/* An HTTP/2 client connection against any server. The first octet of the input says what we do from
+ * inside what it tells; then comes a story, an octet for each event:
  *
  *   0 a request (GET)   1 a request (POST)   2 one is dropped   3 a ping   4 time passes
  *   5 octets come: LENGTH, octets            6 the server closes           7 we close
@@ -16,6 +17,8 @@ enum { REQUESTS = 64, STREAMS = 16 };
 static struct world world;
 static struct pv_h2 *h2;
 static bool open, leaving, gone;
+enum { ASKS_WHEN_ROOM = 1, ASKS_AT_ONCE = 2, DROPS_ANOTHER = 4 };
+static unsigned manners;
 static struct request {
     uint32_t id;
     bool sent, ended;
@@ -27,6 +30,32 @@ static const uint8_t *at, *end;
 static unsigned octet(void)
 {
     return at < end ? *at++ : 0;
+}
+
+/* ---- what we do, also from inside what it tells ---- */
+
+static void ask(bool get)
+{
+    static const uint8_t body[40];
+    const struct pv_h2_request what = {.scheme = "https",
+                                       .authority = "dns.example",
+                                       .path = "/dns-query?dns=AAAA",
+                                       .type = "application/dns-message",
+                                       .body = get ? NULL : body,
+                                       .length = sizeof body};
+    if (!h2 || count == REQUESTS || pv_h2_room(h2) == 0)
+        return;
+    struct request *r = &requests[count++];
+    r->sent = pv_h2_send(h2, &what, r, &r->id);
+    PV_BUG_IF(!r->sent || leaving);
+}
+
+static void drop(unsigned k)
+{
+    if (!h2 || count == 0 || requests[k % count].ended)
+        return;
+    pv_h2_drop(h2, requests[k % count].id);
+    requests[k % count].ended = true;
 }
 
 /* ---- what it tells ---- */
@@ -57,6 +86,10 @@ static void response(void *arg, void *request, const struct pv_h2_response *r)
     ends(request);
     PV_BUG_IF(r->status < 200 || r->status > 999 || r->length > PV_H2_BODY_MOST);
     PV_BUG_IF(r->fields > PV_H2_FIELDS_MOST || r->field_octets > PV_H2_FIELD_OCTETS_MOST);
+    if (manners & ASKS_AT_ONCE)
+        ask(false);
+    if (manners & DROPS_ANOTHER)
+        drop(r->status);
     if (r->status == 299)
         close_it();
 }
@@ -76,6 +109,14 @@ static void alive(void *arg)
     PV_BUG_IF(gone);
 }
 
+static void room_changed(void *arg)
+{
+    (void)arg;
+    PV_BUG_IF(gone);
+    if (manners & ASKS_WHEN_ROOM)
+        ask(true);
+}
+
 static void is_leaving(void *arg)
 {
     (void)arg;
@@ -91,30 +132,6 @@ static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
 }
 
 /* ---- what happens ---- */
-
-static void ask(bool get)
-{
-    static const uint8_t body[40];
-    const struct pv_h2_request what = {.scheme = "https",
-                                       .authority = "dns.example",
-                                       .path = "/dns-query?dns=AAAA",
-                                       .type = "application/dns-message",
-                                       .body = get ? NULL : body,
-                                       .length = sizeof body};
-    if (!h2 || count == REQUESTS || pv_h2_room(h2) == 0)
-        return;
-    struct request *r = &requests[count++];
-    r->sent = pv_h2_send(h2, &what, r, &r->id);
-    PV_BUG_IF(!r->sent || leaving);
-}
-
-static void drop(unsigned k)
-{
-    if (!h2 || count == 0 || requests[k % count].ended)
-        return;
-    pv_h2_drop(h2, requests[k % count].id);
-    requests[k % count].ended = true;
-}
 
 static void deliver(const uint8_t *bytes, size_t n)
 {
@@ -182,8 +199,8 @@ static void event(unsigned what)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct pv_h2_events events = {opened, response,   failed, alive,
-                                               alive,  is_leaving, lost};
+    static const struct pv_h2_events events = {opened,       response,   failed, alive,
+                                               room_changed, is_leaving, lost};
     struct pv_addr address;
     const struct pv_stream_options options = {.addresses = &address, .address_count = 1};
     PV_BUG_IF(!pv_addr_parse("192.0.2.1:443", 13, 0, &address));
@@ -197,6 +214,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     world_settle(&world);
     at = data;
     end = data + size;
+    manners = octet() % 8;
     while (at < end)
         event(octet() % 20);
     if (h2)

@@ -1,7 +1,7 @@
 """Words about a server that does one thing after the other, and checks about HTTP.
 
     faced  pool ordered a b, query.deadline 1s      each line: a daemon of its own, a does this
-        flood of pings, a.method get -> answered by b, log "frames without end"
+        flood of pings, a.method get -> answered by b, log "too many frames"
         status 503                   -> ede 23
         trailers                     -> answered by a
         honest                       -> answered

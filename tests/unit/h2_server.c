@@ -158,10 +158,15 @@ void server_answers(struct server *s, unsigned request, const char *text)
     server_responds(s, request, "200", &type, 1, text, strlen(text));
 }
 
+void server_sets(struct server *s, int32_t setting, uint32_t value)
+{
+    const nghttp2_settings_entry entry = {setting, value};
+    nghttp2_submit_settings(s->session, NGHTTP2_FLAG_NONE, &entry, 1);
+}
+
 void server_limits(struct server *s, uint32_t streams)
 {
-    const nghttp2_settings_entry entry = {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams};
-    nghttp2_submit_settings(s->session, NGHTTP2_FLAG_NONE, &entry, 1);
+    server_sets(s, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, streams);
 }
 
 void server_frame(struct server *s, uint8_t type, uint8_t flags, int32_t stream,

@@ -41,6 +41,7 @@ void server_runs(struct server *);
 void server_responds(struct server *, unsigned request, const char *status,
                      const nghttp2_nv *fields, size_t count, const void *body, size_t length);
 void server_answers(struct server *, unsigned request, const char *text);
+void server_sets(struct server *, int32_t setting, uint32_t value);
 void server_limits(struct server *, uint32_t streams);
 /* A frame of any kind, beside its session. */
 void server_frame(struct server *, uint8_t type, uint8_t flags, int32_t stream, const void *payload,

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 enum { STREAMS_FIRST = 4, REQUESTS = 64 };
-enum event { OPENED, RESPONSE, FAILED, ALIVE, WIDENED, LEAVING, LOST, EVENTS };
+enum event { OPENED, RESPONSE, FAILED, ALIVE, ROOM, LEAVING, LOST, EVENTS };
 
 struct asked {
     uint32_t id;
@@ -82,10 +82,10 @@ static void alive(void *arg)
     tells(ALIVE);
 }
 
-static void widened(void *arg)
+static void room_changed(void *arg)
 {
     (void)arg;
-    tells(WIDENED);
+    tells(ROOM);
 }
 
 static void leaving(void *arg)
@@ -144,8 +144,8 @@ static int end(void **state)
 
 static void open_it(void)
 {
-    static const struct pv_h2_events events = {opened,  response, failed, alive,
-                                               widened, leaving,  lost};
+    static const struct pv_h2_events events = {opened,       response, failed, alive,
+                                               room_changed, leaving,  lost};
     struct pv_addr address;
     const struct pv_stream_options options = {.addresses = &address, .address_count = 1};
     assert_true(pv_addr_parse("192.0.2.1:443", 13, 0, &address));
@@ -267,10 +267,10 @@ static void limit_is_respected(void **state)
     server_answers(&server, 1, "x");
     runs();
     assert_int_equal(pv_h2_room(h2), 1);
-    assert_int_equal(seen[WIDENED], 0);
+    unsigned before = seen[ROOM];
     server_limits(&server, 20);
     runs();
-    assert_int_equal(seen[WIDENED], 1);
+    assert_int_equal(seen[ROOM], before + 1);
     assert_int_equal(pv_h2_room(h2), 18);
     server_limits(&server, 0);
     runs();
@@ -286,6 +286,28 @@ static void limit_is_respected(void **state)
     server_limits(&server, UINT32_MAX);
     runs();
     assert_in_range(pv_h2_room(h2), 100, 1000);
+}
+
+/* It answers before it lets us send the question: that is no stream for ever, and nothing waits
+ * behind it where nobody can take it back. */
+static void answered_before_it_was_asked(void **state)
+{
+    (void)state;
+    start(1);
+    server_sets(&server, NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0);
+    runs();
+    ask_all(1);
+    assert_false(server.requests[0].whole);
+    server_answers(&server, 0, "early");
+    runs();
+    assert_string_equal(asked[0].body, "early");
+    assert_true(server.requests[0].was_reset);
+    assert_int_equal(pv_h2_room(h2), 1);
+    ask(1, NULL);
+    pv_h2_drop(h2, asked[1].id);
+    runs();
+    assert_int_equal(asked[1].ends, 0);
+    assert_int_equal(server.count, 2);
 }
 
 /* ---- nobody waits any more ---- */
@@ -306,11 +328,11 @@ static void dropped_is_left_to_end(void **state)
     assert_true(server.requests[4].was_reset);
     assert_int_equal(server.requests[4].reset, NGHTTP2_CANCEL);
     assert_int_equal(pv_h2_room(h2), 3);
-    unsigned before = seen[WIDENED];
+    unsigned before = seen[ROOM];
     server_answers(&server, 0, "late");
     runs();
     assert_int_equal(seen[ALIVE], 1);
-    assert_int_equal(seen[WIDENED], before + 1);
+    assert_int_equal(seen[ROOM], before + 1);
     assert_int_equal(pv_h2_room(h2), 4);
     server_answers(&server, 5, "awaited");
     runs();
@@ -719,6 +741,7 @@ int main(void)
         T(settings_are_small),
         T(one_write_for_all),
         T(limit_is_respected),
+        T(answered_before_it_was_asked),
         T(dropped_is_left_to_end),
         T(goaway),
         T(resets_have_their_faults),
