@@ -267,7 +267,7 @@ static const char *next_protocol(void *arg, size_t i)
 
 static void check_protocol(const struct config_pool *pool, struct faults *f)
 {
-    static const char *const to_come[] = {"doh", "dnscrypt", "doq", "odoh"};
+    static const char *const to_come[] = {"dnscrypt", "doq", "odoh"};
     struct place place = check_key_place(pool->node, "protocol");
     char allowed[256] = "", out[NEAREST_TEXT];
     const char *word, *near = nearest_word(pool->protocol, next_protocol, NULL, out);

@@ -36,7 +36,7 @@ enum pv_outcome {
     PV_DIED_FRESH,    /* a new connection was closed before its first answer */
     PV_UNREACHABLE,   /* refused, no route: nothing was sent */
     PV_UNOPENED,      /* no connection within the limit: nothing was sent */
-    PV_UNTRUSTED,     /* certificate, name or pin: nothing was sent */
+    PV_UNTRUSTED,     /* its certificate, name or pin (nothing was sent); or it does not trust us */
     PV_TLS_FAILED,    /* another TLS failure */
     PV_TIMED_OUT,     /* sent, and the connection was given up without an answer */
     PV_UNPROCESSED,   /* the peer says that it has not looked at it: to be sent again */
@@ -112,7 +112,7 @@ enum {
     PV_TRAIT_KEEPALIVE = 16,  /* the keepalive option may be sent on its streams [RFC 7828] */
     PV_TRAIT_ID_ZERO = 32,    /* the transport matches answers: id 0, and any id in the answer */
     PV_TRAIT_PLAINTEXT = 64,  /* only where the pool says so */
-    PV_TRAIT_HTTP = 128,      /* asks with a method, which may be chosen */
+    PV_TRAIT_METHOD = 128,    /* there is more than one way to ask: the user may choose */
 };
 
 struct pv_proto {

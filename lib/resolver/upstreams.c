@@ -163,7 +163,7 @@ static enum privy_status admit(const struct privy_upstreams *set, struct pv_upst
                         "url: %s:// is not encrypted: allowed only where the pool says "
                         "`plaintext: true`",
                         proto->scheme);
-    if (up->method && !(proto->traits & PV_TRAIT_HTTP))
+    if (up->method && !(proto->traits & PV_TRAIT_METHOD))
         return pv_error(reterr, PRIVY_EINVAL, "method: '%s': %s:// has no methods", up->method,
                         proto->scheme);
     if (up->address_count == 0 && !set->bootstrap)

@@ -207,6 +207,8 @@ class Reload(SystemTest):
             daemon.send(signal.SIGHUP)
         load.join()
         self.assertEqual((load.lost, load.rcodes), (0, {0: load.total}))
+        self.assertGreater(len(daemon.log_lines("configuration reloaded")), 1)
+        self.assertGreater(int(second.statistics()["total.num.queries"]), 100)
 
     def test_a_bad_file_changes_nothing_and_says_why(self):
         peer = self.scripted()
@@ -262,9 +264,9 @@ class Reload(SystemTest):
         config["listen"] = ["127.0.0.1:53"]
         daemon.write(config)
         child.send_signal(signal.SIGHUP)  # descriptors become free
-        time.sleep(0.3)
+        wait_until(lambda: not servers.accepts("127.0.0.1", 5353), 10)
         clients = [daemon.connect() for _ in range(5)]
-        time.sleep(0.2)
+        wait_until(daemon.answers_locally, 10)
         child.send_signal(signal.SIGTERM)
         self.assertEqual(child.wait(5), 0)
         for client in clients:

@@ -101,10 +101,13 @@ struct privy_upstream_options {
     const char *const *pins;       /* NULL-ended: "sha256/<base64>" of an SPKI [RFC 7858 §4.2] */
     const char *tls_name;          /* the name in the certificate; default: the URL's */
     const char *ca_file;           /* PEM; default: the system's */
-    const char *client_cert, *client_key, *client_key_passphrase_file; /* PEM */
-    const char *tls_min; /* "1.2" (default) or "1.3" */
-    const char
-        *method; /* https://: "post" (default), "get", or "auto": get where post is refused */
+    /* To show to servers that ask: the chain, leaf first, and its key, PEM. They are read again
+     * when they change; a key that others may read or change is refused (modes up to 0640). The
+     * first line of the third file unlocks the key. */
+    const char *client_cert, *client_key, *client_key_passphrase_file;
+    const char *tls_min; /* "1.2" or "1.3"; default: "1.2", with a client certificate "1.3" */
+    /* https:// only: "post" (default), "get", or "auto": get where post is refused. */
+    const char *method;
 };
 
 /* A new, empty set. previous: a set whose members are taken over, with all that was learnt and
