@@ -1,12 +1,11 @@
 #include "net/ca.h"
 
 #include "base/list.h"
+#include "net/pem.h"
 
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
 #include <pthread.h>
 #include <sys/stat.h>
 
@@ -60,51 +59,22 @@ static struct pv_ca_set *set_new(const struct stat *st)
     return NULL;
 }
 
-static int no_passphrase(char *buffer, int size, int writing, void *arg)
+/* The last word that is not PV_PEM_ONE, and how many were before it. */
+static enum pv_pem read_certificates(X509_STORE *store, FILE *file, unsigned *ret_count)
 {
-    (void)buffer, (void)size, (void)writing, (void)arg;
-    return -1; /* never ask on a terminal */
-}
-
-static bool ran_out_of_memory(void)
-{
-    bool out = false;
-    for (unsigned long error; (error = ERR_get_error());)
-        out |= ERR_GET_REASON(error) == ERR_R_MALLOC_FAILURE;
-    return out;
-}
-
-/* Where there was no memory for its key OpenSSL reads a certificate without. It would be trusted,
- * and verify nothing. One whose key OpenSSL does not know has none the second time either. */
-static bool lost_its_key(X509 *certificate)
-{
-    if (X509_get0_pubkey(certificate))
-        return false;
-    X509 *again = X509_dup(certificate);
-    bool lost = !again || X509_get0_pubkey(again);
-    X509_free(again);
-    ERR_clear_error();
-    return lost;
-}
-
-enum { BROKEN = -1, NO_MEMORY = -2 };
-
-/* How many certificates were read, or one of these. */
-static int read_certificates(X509_STORE *store, FILE *file)
-{
-    int count = 0;
+    BIO *bio = BIO_new_fp(file, BIO_NOCLOSE);
     X509 *certificate;
-    ERR_clear_error();
-    while ((certificate = PEM_read_X509(file, NULL, no_passphrase, NULL))) {
-        bool added = X509_STORE_add_cert(store, certificate), lost = lost_its_key(certificate);
+    enum pv_pem got = bio ? PV_PEM_ONE : PV_PEM_NO_MEMORY;
+    for (*ret_count = 0; got == PV_PEM_ONE; ++*ret_count) {
+        got = pv_pem_certificate(bio, &certificate);
+        if (got != PV_PEM_ONE)
+            break;
+        if (!X509_STORE_add_cert(store, certificate))
+            got = PV_PEM_NO_MEMORY;
         X509_free(certificate);
-        if (!added || lost)
-            return NO_MEMORY;
-        count++;
     }
-    unsigned long error = ERR_peek_last_error();
-    bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-    return ran_out_of_memory() ? NO_MEMORY : at_end ? count : BROKEN;
+    BIO_free(bio);
+    return got;
 }
 
 static enum privy_status load_file(const char *path, FILE *file, const struct stat *st,
@@ -113,16 +83,18 @@ static enum privy_status load_file(const char *path, FILE *file, const struct st
     struct pv_ca_set *set = set_new(st);
     if (!set)
         return pv_error(reterr, PRIVY_ENOMEM, "ca_file: no memory");
-    int count = read_certificates(set->store, file);
-    if (count > 0) {
+    unsigned count;
+    enum pv_pem end = read_certificates(set->store, file, &count);
+    if (end == PV_PEM_END && count > 0) {
         *ret = set;
         return PRIVY_OK;
     }
     set_free(set);
-    if (count == NO_MEMORY)
+    if (end == PV_PEM_NO_MEMORY)
         return pv_error(reterr, PRIVY_ENOMEM, "ca_file: no memory");
     return pv_error(reterr, PRIVY_EFILE, "ca_file: %s: %s", path,
-                    count == BROKEN ? "holds a broken certificate" : "holds no certificate (PEM)");
+                    end == PV_PEM_END ? "holds no certificate (PEM)"
+                                      : "holds a broken certificate");
 }
 
 static enum privy_status get_file(const char *path, struct pv_ca_set **ret,

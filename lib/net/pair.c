@@ -1,5 +1,7 @@
 #include "net/pair.h"
 
+#include "net/pem.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -58,10 +60,13 @@ static char *read_private(enum pv_pair_file which, const char *path, struct pv_s
         text = OPENSSL_zalloc((size_t)st.st_size + 1);
         ssize_t n = text ? read(fd, text, (size_t)st.st_size) : -1;
         *ret_length = n < 0 ? 0 : (size_t)n;
-        if (n < 0)
+        bool whole = n == (ssize_t)st.st_size;
+        if (!whole)
             pv_error(reterr, text ? PRIVY_EFILE : PRIVY_ENOMEM, "%s: %s: %s", option, path,
-                     text ? strerror(errno) : "no memory");
-        if (n < 0 && text) {
+                     !text   ? "no memory"
+                     : n < 0 ? strerror(errno)
+                             : "changed while it was read");
+        if (!whole && text) {
             OPENSSL_free(text);
             text = NULL;
         }
@@ -150,27 +155,33 @@ static enum privy_status read_key(char *const paths[PV_PAIR_FILES], const char *
                     paths[PV_PAIR_KEY]);
 }
 
+static enum pv_pem read_all(BIO *bio, struct pv_pair *ret)
+{
+    X509 *next;
+    enum pv_pem got = pv_pem_certificate(bio, &ret->leaf);
+    while (got == PV_PEM_ONE && (got = pv_pem_certificate(bio, &next)) == PV_PEM_ONE) {
+        if (sk_X509_num(ret->chain) < CHAIN_MOST && sk_X509_push(ret->chain, next))
+            continue;
+        X509_free(next);
+        return sk_X509_num(ret->chain) < CHAIN_MOST ? PV_PEM_NO_MEMORY : PV_PEM_BROKEN;
+    }
+    return got;
+}
+
 static enum privy_status read_chain(char *const paths[PV_PAIR_FILES], const char *pem,
                                     size_t length, struct pv_pair *ret, struct privy_error *reterr)
 {
-    struct passphrase none = {0};
     BIO *bio = BIO_new_mem_buf(pem, (int)length);
     ret->chain = sk_X509_new_null();
-    ret->leaf = bio && ret->chain ? PEM_read_bio_X509(bio, NULL, give_passphrase, &none) : NULL;
-    X509 *next = NULL;
-    while (ret->leaf && sk_X509_num(ret->chain) < CHAIN_MOST &&
-           (next = PEM_read_bio_X509(bio, NULL, give_passphrase, &none))) {
-        if (!sk_X509_push(ret->chain, next)) {
-            X509_free(next);
-            break;
-        }
-    }
+    enum pv_pem end = bio && ret->chain ? read_all(bio, ret) : PV_PEM_NO_MEMORY;
     BIO_free(bio);
-    ERR_clear_error();
-    if (ret->leaf)
+    if (end == PV_PEM_END && ret->leaf)
         return PRIVY_OK;
-    return pv_error(reterr, PRIVY_EFILE, "client_cert: %s: holds no certificate (PEM)",
-                    paths[PV_PAIR_CERT]);
+    if (end == PV_PEM_NO_MEMORY)
+        return pv_error(reterr, PRIVY_ENOMEM, "client_cert: no memory");
+    return pv_error(reterr, PRIVY_EFILE, "client_cert: %s: %s", paths[PV_PAIR_CERT],
+                    end == PV_PEM_END ? "holds no certificate (PEM)"
+                                      : "holds a broken certificate, or more than 9");
 }
 
 /* Would a server take it for a client's [M3, M4]? */
