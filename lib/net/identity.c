@@ -19,6 +19,7 @@ struct pv_identity {
     struct pv_pair pair;
     struct pv_stamp stamps[PV_PAIR_FILES];
     int days_told; /* of the last warning; DAYS_MANY: none */
+    bool begin_told;
     _Atomic unsigned generation;
     _Atomic uint64_t refreshed; /* s */
     atomic_bool unasked_told;
@@ -61,11 +62,13 @@ static bool has_ended(const struct pv_pair *p)
     return X509_cmp_current_time(X509_get0_notAfter(p->leaf)) < 0;
 }
 
-static void warn_of_begin(const struct pv_identity *i)
+static void warn_of_begin(struct pv_identity *i)
 {
-    if (X509_cmp_current_time(X509_get0_notBefore(i->pair.leaf)) > 0)
+    bool early = X509_cmp_current_time(X509_get0_notBefore(i->pair.leaf)) > 0;
+    if (early && !i->begin_told)
         pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s is not yet valid: is the clock right?",
                i->owner, i->paths[PV_PAIR_CERT]);
+    i->begin_told = early;
 }
 
 bool pv_identity_expired(struct pv_identity *i)
@@ -108,8 +111,6 @@ enum privy_status pv_identity_new(const struct pv_identity_options *o, struct pv
         pv_identity_free(i);
         return status;
     }
-    warn_of_begin(i);
-    warn_of_end(i);
     *ret = i;
     return PRIVY_OK;
 }
@@ -149,10 +150,9 @@ static void adopt(struct pv_identity *i, struct pv_pair *fresh)
     if (same)
         return;
     i->days_told = DAYS_MANY;
+    i->begin_told = false;
     atomic_store(&i->unasked_told, false);
     atomic_fetch_add(&i->generation, 1);
-    warn_of_begin(i);
-    warn_of_end(i);
 }
 
 /* What is no better than nothing does not replace what is still good. */
@@ -187,9 +187,10 @@ static void refresh_locked(struct pv_identity *i)
 void pv_identity_refresh(struct pv_identity *i)
 {
     pthread_mutex_lock(&i->lock);
-    warn_of_end(i);
     if (pv_pair_is_changed(i->paths, i->stamps))
         refresh_locked(i);
+    warn_of_begin(i);
+    warn_of_end(i);
     pthread_mutex_unlock(&i->lock);
 }
 

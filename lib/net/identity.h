@@ -14,13 +14,13 @@ struct pv_identity_options {
 
 struct pv_identity;
 /* Reads and checks all: the files' modes, that key and certificate belong together, what the
- * certificate is for. One that has expired is taken, with a warning: the time may be wrong. The
- * error begins with the option at fault: "client_cert: ...", "client_key: ...". */
+ * certificate is for. One that has expired is taken: the time may be wrong. The error begins with
+ * the option at fault: "client_cert: ...", "client_key: ...". */
 enum privy_status pv_identity_new(const struct pv_identity_options *, struct pv_identity **ret,
                                   struct privy_error *reterr);
 void pv_identity_free(struct pv_identity *);
 /* Read again what has changed since. What is no good is refused with a log line, once, and the old
- * one stays. Also warns of its end. */
+ * one stays. Also warns of its dates. */
 void pv_identity_refresh(struct pv_identity *);
 /* The same, if that has not been asked for a minute: where no one tells of changes. What is being
  * written just now is left for the next time. */
