@@ -1,6 +1,7 @@
-"""Certificates that a server may show, good and bad, made where they are needed: KINDS has them all.
+"""Certificates that a server, or a client, may show, good and bad, made where they are needed:
+KINDS has them all.
 
-They are for dot.example, and signed by the authority that the daemon trusts, where nothing else is
+Those of servers are for dot.example, and signed by the authority that the daemon trusts, where nothing else is
 said. A new kind is one entry.
 """
 import fcntl
@@ -112,6 +113,17 @@ distinguished_name = dn
         return Certificate(whole, key)
 
 
+    def clients_root(self):
+        """Another authority, for clients."""
+        self.shown("client of another authority")
+        return self.dir / "clients-root.crt"
+
+    def revoked(self):
+        """What the root has taken back."""
+        self.shown("revoked client")
+        return self.dir / "revoked.crl"
+
+
 def kind(name, along=None):
     """Adds one: a function that makes it; along: in place of its chain, what is sent with it."""
     def add(function):
@@ -208,3 +220,37 @@ def many_constraints(m):
     section += [f"excluded;DNS.{i}=z{i}.a" for i in range(1060)]
     return m.make("below-many", names(*(f"DNS:n{i}.a" for i in range(1000)), "DNS:" + NAME),
                   issuer=m.authority("many-constraints", more=section))
+
+
+# ---- of clients ----
+
+simple("client one", extensions=SERVER)
+simple("client two", extensions=SERVER)
+simple("expired client", extensions=SERVER, span=PAST)
+simple("client not yet valid", extensions=SERVER, span=FUTURE)
+simple("client of RSA", extensions=SERVER, algorithm=2048)
+
+
+@kind("client of another authority")
+def client_of_another_authority(m):
+    return m.make("client-of-another", SERVER, issuer=m.authority("clients-root", own=True))
+
+
+@kind("client of an expired authority")
+def client_of_an_expired_authority(m):
+    return m.make("client-of-expired", SERVER, issuer=m.authority("expired-clients", span=PAST))
+
+
+@kind("client of an authority for servers")
+def client_of_an_authority_for_servers(m):
+    return m.make("client-of-servers", SERVER, issuer=m.authority(
+        "servers-only", more=["extendedKeyUsage=serverAuth"]))
+
+
+@kind("revoked client")
+def revoked_client(m):
+    made = m.make("revoked-client", SERVER)
+    words = ["-config", m.dir / "revoked-client.cnf", "-cert", m.root.crt, "-keyfile", m.root.key]
+    openssl("ca", *words, "-revoke", made.crt, cwd=m.dir)
+    openssl("ca", *words, "-gencrl", "-crldays", "20", "-out", m.dir / "revoked.crl", cwd=m.dir)
+    return made

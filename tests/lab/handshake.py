@@ -1,4 +1,4 @@
-"""Deeds of the handshake: the certificate that is shown, versions, ciphers, ALPN."""
+"""Deeds of the handshake: the certificates that are shown and demanded, versions, ciphers, ALPN."""
 import ssl
 
 import certificates
@@ -62,4 +62,19 @@ def alpn(name):
     """What it speaks; none: it knows nothing of ALPN."""
     def act(upstream):
         upstream.context = context_of(upstream.certificate, [] if name == "none" else [name])
+    return act
+
+
+@deed(r"(?P<how>demands|asks for) (?P<what>a|an unrevoked) certificate"
+      r"(?P<other> of another authority)?", "turn")
+def client_certificate(how, what, other):
+    """Of clients. A verdict on it comes as an alert: in TLS 1.3 after their handshake."""
+    def act(upstream):
+        context = changed(upstream)
+        maker = certificates.Maker.beside(upstream.certificate)
+        context.load_verify_locations(maker.clients_root() if other else maker.root.crt)
+        context.verify_mode = ssl.CERT_REQUIRED if how == "demands" else ssl.CERT_OPTIONAL
+        if what == "an unrevoked":
+            context.load_verify_locations(maker.revoked())
+            context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
     return act

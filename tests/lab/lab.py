@@ -38,7 +38,7 @@ def figures(lab):
 
 def play(path, directory, full):
     """One scenario; returns its problems and its figures."""
-    import expect, faced, machine, storm, trust  # noqa: F401,E401  add their words
+    import expect, faced, identities, machine, storm, trust  # noqa: F401,E401  add their words
     from scenario import Scenario, ScenarioError
     from words import Lab
     file, _, protocol = path.partition(OVER)

@@ -105,8 +105,6 @@ class Conn(Talk):
     def handshake(self):
         if not self.ready:
             self.tls.do_handshake()
-            self.upstream.handshakes += 1
-            self.upstream.resumed += bool(self.tls.session_reused)
             self.begin()
 
     def begin(self):

@@ -51,6 +51,7 @@ class Upstream:
         self.accepted = self.handshakes = self.resumed = self.asked_in_all = self.most_open = 0
         self.names, self.server_names = collections.Counter(), collections.Counter()
         self.early_data = 0
+        self.clients = []          # [name in the certificate, handshakes, resumed], in their order
         # Of HTTP/2: frames by kind, fields of requests, and what a client did.
         self.frames, self.requests = collections.Counter(), collections.deque(maxlen=KEPT)
         self.most_streams = self.overruns = self.late_streams = 0
@@ -224,7 +225,20 @@ class Upstream:
         self.early_data += hello.offers_early_data
 
     def ready(self, conn):
+        if conn.tls:
+            self.shaken(bool(conn.tls.session_reused), conn.tls.getpeercert())
         self.deeds.ready(conn)
+
+    def shaken(self, resumed, certificate):
+        """Who it was, in runs of the same one."""
+        self.handshakes += 1
+        self.resumed += resumed
+        names = dict(pair for part in (certificate or {}).get("subject", ()) for pair in part)
+        name = names.get("commonName", "nobody")
+        if not self.clients or self.clients[-1][0] != name:
+            self.clients.append([name, 0, 0])
+        self.clients[-1][1] += 1
+        self.clients[-1][2] += resumed
 
     def datagrams(self):
         for _ in range(64):
@@ -270,7 +284,8 @@ class Upstream:
         return {"queries": self.asked_in_all, "connections": self.accepted,
                 "handshakes": self.handshakes, "resumed": self.resumed, "open": len(self.conns),
                 "most open": self.most_open, "names": dict(self.names),
-                "early data": self.early_data, "server names": dict(self.server_names),
+                "clients": self.clients, "early data": self.early_data,
+                "server names": dict(self.server_names),
                 "most streams": self.most_streams, "overruns": self.overruns,
                 "late streams": self.late_streams, "pings": self.frames[6],
                 "resets": self.frames[3]}

@@ -45,6 +45,7 @@ class Lab:
         self.daemon_limits = []  # of the next daemon: options of prlimit(1)
         self.daemon_env = {}     # its environment, beside ours
         self.ended = False       # the daemon was told to end
+        self.identities = {}     # certificate and key by name
 
     # ---- the clock ----
 
@@ -201,6 +202,10 @@ def configuration(lab, text):
             set_path(entries[key.split(".")[0]], key.split(".", 1)[1], value_of(key, rest))
         else:
             set_path(config, key, value_of(key, rest))
+    for entry in entries.values():
+        who = lab.identities.get(entry.pop("identity", None))
+        if who:
+            entry.update(client_cert=str(who.crt), client_key=str(who.key))
     return config
 
 
