@@ -1,8 +1,8 @@
 """Certificates that a server, or a client, may show, good and bad, made where they are needed:
 KINDS has them all.
 
-Those of servers are for dot.example, and signed by the authority that the daemon trusts, where nothing else is
-said. A new kind is one entry.
+Those of servers are for dot.example, and signed by the authority that the daemon trusts, where
+nothing else is said. A new kind is one entry.
 """
 import fcntl
 import sys

@@ -4,7 +4,8 @@ import os
 import re
 import time
 
-from harness import NAME, PRIVYDNS, PRIVYDNSD, SANITIZED, USERNS, Daemon, Load, run, wait_until
+from harness import (NAME, PRIVYDNS, PRIVYDNSD, SANITIZED, SOURCE, USERNS, Daemon, Load, run,
+                     wait_until)
 from mtls import HAPROXY, NGINX, STUNNEL, MutualTls
 from servers import Certificate, Haproxy, Nginx, Stunnel, openssl
 
@@ -220,6 +221,22 @@ class Rates(MutualTls):
         trials = self.trials(server)
         self.assertGreater(trials, 4)
         self.assertLessEqual(trials, 1 + 4 * seconds + 1)  # the first one is no trial
+
+
+class Manual(MutualTls):
+    def test_the_example_is_a_configuration(self):
+        manual = (SOURCE / "daemon" / "privydns.yaml.5").read_text()
+        example = re.search(r"^\.Bd -literal[^\n]*\n((?:(?!\.Ed).*\n)*?.*client_key: .*\n(?:(?!\.Ed)"
+                            r".*\n)*)\.Ed", manual, re.M)[1]
+        directory = self.path("etc")
+        for name, source in (("corp-ca.crt", self.a.crt), ("client.crt", self.client.crt),
+                             ("client.key", self.client.key)):
+            (directory / name).touch(0o600)
+            (directory / name).write_bytes(source.read_bytes())
+        file = directory / "privydns.yaml"
+        file.write_text("user: root\n" + example.replace("/etc/privydns", str(directory)))
+        done = run(PRIVYDNSD, "-t", "-c", file)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
 
 class Files(MutualTls):
