@@ -2,6 +2,7 @@
 #include "listeners.h"
 #include "options.h"
 #include "process/log.h"
+#include "process/memory.h"
 #include "process/privs.h"
 #include "worker.h"
 
@@ -142,6 +143,18 @@ static void limit_clients(const struct config *config, unsigned workers)
 
 /* ---- reload ---- */
 
+/* All or nothing, of what OpenSSL takes part in too. */
+static struct config *load(struct config *previous, struct faults *faults)
+{
+    memory_ran_out();
+    struct config *config = config_load(&D.options, previous, faults);
+    if (!memory_ran_out())
+        return config;
+    faults_no_memory(faults, "privydnsd");
+    config_unref(config);
+    return NULL;
+}
+
 static void warn_restart(const struct config *old, const struct config *new)
 {
     if (old->workers != new->workers)
@@ -228,7 +241,7 @@ static void on_reload(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what, (void)arg;
     if (D.stopping)
         return;
-    struct config *config = config_load(&D.options, D.config, &faults);
+    struct config *config = load(D.config, &faults);
     log_faults(&faults);
     snprintf(D.why, WHY, "%zu fault%s in the configuration", faults.errors,
              faults.errors == 1 ? "" : "s");
@@ -368,6 +381,10 @@ static int start(void)
         limit_clients(D.config, workers);
         code = start_workers(&opened, workers);
     }
+    if (code == 0 && memory_ran_out()) {
+        snprintf(D.why, WHY, "no memory");
+        code = EXIT_CANNOT_START;
+    }
     listeners_done(&opened);
     return code;
 }
@@ -421,11 +438,12 @@ int main(int argc, char **argv)
 {
     struct faults faults = {0};
     have_standard_descriptors();
+    memory_watch();
     int code = options_parse(argc, argv, &D.options);
     if (code >= 0)
         return code;
     D.mailbox.fd = -1;
-    D.config = config_load(&D.options, NULL, &faults);
+    D.config = load(NULL, &faults);
     if (!D.config || D.options.test || D.options.print)
         return test_or_print(&faults);
     apply_log(D.config);
