@@ -24,7 +24,7 @@
 #    define UNDER_SANITIZER 0
 #endif
 
-/* Any other error means that there is no such user [getpwnam(3)]. */
+/* Any other error means that there is no such user [getpwnam(3)], or no right to become it. */
 static bool is_trouble(int error)
 {
     return error == ENOMEM || error == EMFILE || error == ENFILE || error == EIO || error == EINTR;
@@ -69,8 +69,9 @@ int privs_drop(const struct privs *p, char *why, size_t capacity)
         return 0;
     if (initgroups(p->user, p->gid) != 0 || setresgid(p->gid, p->gid, p->gid) != 0 ||
         setresuid(p->uid, p->uid, p->uid) != 0) {
-        snprintf(why, capacity, "cannot become user '%s': %s", p->user, strerror(errno));
-        return EXIT_NO_PERMISSION;
+        int error = errno;
+        snprintf(why, capacity, "cannot become user '%s': %s", p->user, strerror(error));
+        return is_trouble(error) ? EXIT_CANNOT_START : EXIT_NO_PERMISSION;
     }
     if (!is_dropped(p)) {
         snprintf(why, capacity, "could not give up root for user '%s'", p->user);
