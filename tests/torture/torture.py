@@ -80,7 +80,10 @@ class Sweep:
 
     def run_places(self, kind, errors):
         self.scenario.play(kind, PLACES, errors[0])
-        for n in self.scenario.program.places():
+        places = self.scenario.program.places()
+        if not places:
+            raise scenarios.Broken("no place was written down: is the shim there?")
+        for n in places:
             self.play(kind, n, errors[0])
 
     def run_all(self, kind, errors):
