@@ -581,6 +581,22 @@ static void floods(void **state)
     }
 }
 
+/* So many at once want an answer that they would wait in our memory. */
+static void H3_too_many_answers_to_give(void **state)
+{
+    (void)state;
+    start(100);
+    for (unsigned i = 0; i < 90; i++)
+        server_frame(&server, NGHTTP2_PING, 0, 0, "12345678", 8);
+    runs();
+    assert_int_equal(seen[LOST], 0);
+    for (unsigned i = 0; i < 150; i++)
+        server_frame(&server, NGHTTP2_PING, 0, 0, "12345678", 8);
+    runs();
+    assert_int_equal(seen[LOST], 1);
+    assert_int_equal(fault, PV_STREAM_BROKEN);
+}
+
 /* Some of each is fine, for as long as there are answers. */
 static void not_every_frame_is_a_flood(void **state)
 {
@@ -753,6 +769,7 @@ int main(void)
         T(H1_bomb),
         T(H2a_continuations),
         T(floods),
+        T(H3_too_many_answers_to_give),
         T(not_every_frame_is_a_flood),
         T(H9_the_last_stream_id),
         T(H10_informational),
