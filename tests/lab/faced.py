@@ -7,12 +7,12 @@
         honest                       -> answered
 
     expect a got only fields ":method POST; :scheme https; ..."     each request, in this order
-    expect most streams a <= 10              at once, on one connection; resets, pings: by the daemon
+    expect most streams a <= 10              at once on one connection; resets, pings: by the daemon
     expect overruns a 0                      streams above the limit that was agreed
     expect late streams a 0                  streams after GOAWAY
 
-Faced: some questions at once, each answered within the deadline; then the server is honest, and a new
-question is answered. Always: few connections, little memory, no complaint.
+Faced: some questions at once, each answered within the deadline; then the server is honest, and a
+new question is answered. Always: few connections, little memory, no complaint.
 """
 import re
 
@@ -72,7 +72,8 @@ def face(lab, name, before, wanted):
 
 def holds(lab, wanted, load, found, name):
     """answered [by UPSTREAM] | failed | ede N | any other check."""
-    words = re.fullmatch(r"answered(?: by (?P<by>\S+))?|(?P<failed>failed|ede (?P<ede>\d+))", wanted)
+    words = re.fullmatch(r"answered(?: by (?P<by>\S+))?|(?P<failed>failed|ede (?P<ede>\d+))",
+                         wanted)
     if not words:
         expect.one(lab, wanted)
         return

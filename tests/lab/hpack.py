@@ -1,4 +1,4 @@
-"""HPACK [RFC 7541]: reads any block of header fields; writes plain ones, and the parts of odd ones."""
+"""HPACK [RFC 7541]: reads any block of header fields; writes plain ones, and parts of odd ones."""
 
 STATIC = [tuple(field.replace("_", " ").partition("=")[::2]) for field in """\
 :authority :method=GET :method=POST :path=/ :path=/index.html :scheme=http :scheme=https

@@ -1,4 +1,4 @@
-"""The scripted upstream's HTTP/2 [RFC 9113; RFC 8484]: frames of our own, so that they can be wrong.
+"""The scripted upstream's HTTP/2 [RFC 9113; RFC 8484]: frames of its own, that can be wrong.
 
 A connection takes requests; each is a Stream, to which a deed may do what it does to a connection.
 """
@@ -13,8 +13,8 @@ from talk import Conn, Talk
 (DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE,
  CONTINUATION) = range(10)
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
-ERRORS = ("NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT STREAM_CLOSED "
-          "FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR "
+ERRORS = ("NO_ERROR PROTOCOL_ERROR INTERNAL_ERROR FLOW_CONTROL_ERROR SETTINGS_TIMEOUT "
+          "STREAM_CLOSED FRAME_SIZE_ERROR REFUSED_STREAM CANCEL COMPRESSION_ERROR CONNECT_ERROR "
           "ENHANCE_YOUR_CALM INADEQUATE_SECURITY HTTP_1_1_REQUIRED").split()
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 HEAD = 9
@@ -186,10 +186,12 @@ def block_frames(stream, block, flags):
     """HEADERS, and CONTINUATION for what does not fit."""
     size = OFFER[FRAME]
     pieces = [block[at:at + size] for at in range(0, len(block), size)] or [b""]
-    kinds = [HEADERS] + [CONTINUATION] * (len(pieces) - 1)
-    return b"".join(
-        frame(kind, (flags if kind == HEADERS else 0) | (END_HEADERS if i == len(pieces) - 1 else 0),
-              stream, piece) for i, (kind, piece) in enumerate(zip(kinds, pieces)))
+    first, *others = pieces
+    out = frame(HEADERS, flags | (0 if others else END_HEADERS), stream, first)
+    for piece in others:
+        last = piece is others[-1]
+        out += frame(CONTINUATION, END_HEADERS if last else 0, stream, piece)
+    return out
 
 
 class Http2(Conn):

@@ -69,7 +69,8 @@ def inside(path, result_file, full, keep):
     except Exception:  # pylint: disable=broad-except
         problems, text = [traceback.format_exc()], ""
     word = "failed" if problems else "passed"
-    print(f"{word:7} {Path(path).name.replace('.lab', '')} ({time.monotonic() - begun:.1f} s){text}")
+    name = Path(path).name.replace(".lab", "")
+    print(f"{word:7} {name} ({time.monotonic() - begun:.1f} s){text}")
     for problem in problems:
         print("    " + problem.replace("\n", "\n    "))
     Path(result_file).write_text(json.dumps({"passed": 0, "failed": 0, "skipped": 0, word: 1}))
