@@ -25,6 +25,35 @@ struct pv_identity {
     atomic_bool unasked_told;
 };
 
+/* ---- what there is to say: found under the lock, said without it ---- */
+
+struct news {
+    bool read, same; /* another pair, or the same again, was read */
+    bool refused;    /* what was read, for the reason in error */
+    struct privy_error error;
+    bool early; /* it is not valid yet */
+    int days;   /* until it runs out; DAYS_MANY: nothing to say */
+};
+
+static void say(const struct pv_identity *i, const struct news *n)
+{
+    const char *cert = i->paths[PV_PAIR_CERT];
+    if (n->read)
+        pv_log(PRIVY_LOG_NOTICE, "%s: client_cert: %s was read again%s", i->owner, cert,
+               n->same ? ", and is the same" : "");
+    if (n->refused)
+        pv_log(PRIVY_LOG_ERROR, "%s: %s; the identity before it stays in use", i->owner,
+               n->error.message);
+    if (n->early)
+        pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s is not yet valid: is the clock right?",
+               i->owner, cert);
+    if (n->days == 0)
+        pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s has expired", i->owner, cert);
+    else if (n->days < DAYS_MANY)
+        pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s expires in %d day%s", i->owner, cert,
+               n->days, n->days > 1 ? "s" : "");
+}
+
 /* ---- dates ---- */
 
 /* Days until it runs out, begun ones too; 0: it has. */
@@ -36,8 +65,8 @@ static int days_left(const struct pv_pair *p)
     return days < 0 || seconds < 0 ? 0 : days + (seconds > 0);
 }
 
-/* Told at 14, 7 and 1 days, and when it has run out. */
-static void warn_of_end(struct pv_identity *i)
+/* To be told at 14, 7 and 1 days, and when it has run out. */
+static int end_to_tell(struct pv_identity *i)
 {
     static const int steps[] = {0, 1, 7, 14};
     int left = days_left(&i->pair);
@@ -45,16 +74,11 @@ static void warn_of_end(struct pv_identity *i)
         if (left > steps[k])
             continue;
         if (i->days_told <= steps[k])
-            return;
+            return DAYS_MANY;
         i->days_told = steps[k];
-        if (left == 0)
-            pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s has expired", i->owner,
-                   i->paths[PV_PAIR_CERT]);
-        else
-            pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s expires in %d day%s", i->owner,
-                   i->paths[PV_PAIR_CERT], left, left > 1 ? "s" : "");
-        return;
+        return left;
     }
+    return DAYS_MANY;
 }
 
 static bool has_ended(const struct pv_pair *p)
@@ -62,21 +86,21 @@ static bool has_ended(const struct pv_pair *p)
     return X509_cmp_current_time(X509_get0_notAfter(p->leaf)) < 0;
 }
 
-static void warn_of_begin(struct pv_identity *i)
+static bool beginning_to_tell(struct pv_identity *i)
 {
-    bool early = X509_cmp_current_time(X509_get0_notBefore(i->pair.leaf)) > 0;
-    if (early && !i->begin_told)
-        pv_log(PRIVY_LOG_WARNING, "%s: client_cert: %s is not yet valid: is the clock right?",
-               i->owner, i->paths[PV_PAIR_CERT]);
-    i->begin_told = early;
+    bool told = i->begin_told;
+    i->begin_told = X509_cmp_current_time(X509_get0_notBefore(i->pair.leaf)) > 0;
+    return i->begin_told && !told;
 }
 
 bool pv_identity_expired(struct pv_identity *i)
 {
+    struct news news = {.days = DAYS_MANY};
     pthread_mutex_lock(&i->lock);
-    warn_of_end(i);
+    news.days = end_to_tell(i);
     bool expired = has_ended(&i->pair);
     pthread_mutex_unlock(&i->lock);
+    say(i, &news);
     return expired;
 }
 
@@ -139,15 +163,24 @@ unsigned pv_identity_generation(const struct pv_identity *i)
 
 /* ---- changes ---- */
 
-/* Written again as they were, they need no new connections. */
-static void adopt(struct pv_identity *i, struct pv_pair *fresh)
+static bool same_stamps(const struct pv_stamp a[PV_PAIR_FILES],
+                        const struct pv_stamp b[PV_PAIR_FILES])
 {
-    bool same = pv_pair_same(&i->pair, fresh);
-    pv_pair_done(&i->pair);
+    for (unsigned k = 0; k < PV_PAIR_FILES; k++)
+        if (!pv_stamp_same(&a[k], &b[k]))
+            return false;
+    return true;
+}
+
+/* Written again as they were, they need no new connections. fresh becomes what was before. */
+static void adopt(struct pv_identity *i, struct pv_pair *fresh, struct news *news)
+{
+    struct pv_pair old = i->pair;
+    news->read = true;
+    news->same = pv_pair_same(&old, fresh);
     i->pair = *fresh;
-    pv_log(PRIVY_LOG_NOTICE, "%s: client_cert: %s was read again%s", i->owner,
-           i->paths[PV_PAIR_CERT], same ? ", and is the same" : "");
-    if (same)
+    *fresh = old;
+    if (news->same)
         return;
     i->days_told = DAYS_MANY;
     i->begin_told = false;
@@ -155,61 +188,65 @@ static void adopt(struct pv_identity *i, struct pv_pair *fresh)
     atomic_fetch_add(&i->generation, 1);
 }
 
-/* What is no better than nothing does not replace what is still good. */
-static enum privy_status load_next(const struct pv_identity *i, struct pv_pair *ret,
-                                   struct pv_stamp stamps[PV_PAIR_FILES],
-                                   struct privy_error *reterr)
+/* What was read of files that were `before` so; another thread may have been first. */
+static void judge(struct pv_identity *i, enum privy_status status,
+                  const struct pv_stamp before[PV_PAIR_FILES],
+                  const struct pv_stamp now[PV_PAIR_FILES], struct pv_pair *fresh,
+                  struct news *news)
 {
-    enum privy_status status = pv_pair_load(i->paths, ret, stamps, reterr);
-    if (status != PRIVY_OK || !has_ended(ret) || has_ended(&i->pair))
-        return status;
-    pv_pair_done(ret);
-    return pv_error(reterr, PRIVY_EFILE, "client_cert: %s has expired", i->paths[PV_PAIR_CERT]);
+    if (!same_stamps(before, i->stamps))
+        return;
+    memcpy(i->stamps, now, sizeof i->stamps); /* a refusal is said once */
+    /* What is no better than nothing does not replace what is still good. */
+    if (status == PRIVY_OK && has_ended(fresh) && !has_ended(&i->pair))
+        status = pv_error(&news->error, PRIVY_EFILE, "client_cert: %s has expired",
+                          i->paths[PV_PAIR_CERT]);
+    if (status == PRIVY_OK)
+        adopt(i, fresh, news);
+    else
+        news->refused = !same_stamps(before, now);
 }
 
-static void refresh_locked(struct pv_identity *i)
+/* Files are read without the lock, which each handshake takes. */
+static void refresh(struct pv_identity *i, struct news *news)
 {
-    struct privy_error error = {0};
-    struct pv_stamp stamps[PV_PAIR_FILES] = {{0}};
+    struct pv_stamp before[PV_PAIR_FILES], now[PV_PAIR_FILES] = {{0}};
     struct pv_pair fresh = {0};
-    bool good = load_next(i, &fresh, stamps, &error) == PRIVY_OK;
-    bool news = false;
-    for (unsigned k = 0; k < PV_PAIR_FILES; k++)
-        news |= !pv_stamp_same(&stamps[k], &i->stamps[k]);
-    memcpy(i->stamps, stamps, sizeof stamps); /* it is said once */
-    if (good)
-        adopt(i, &fresh);
-    else if (news)
-        pv_log(PRIVY_LOG_ERROR, "%s: %s; the identity before it stays in use", i->owner,
-               error.message);
+    pthread_mutex_lock(&i->lock);
+    memcpy(before, i->stamps, sizeof before);
+    pthread_mutex_unlock(&i->lock);
+    if (!pv_pair_is_changed(i->paths, before))
+        return;
+    enum privy_status status = pv_pair_load(i->paths, &fresh, now, &news->error);
+    pthread_mutex_lock(&i->lock);
+    judge(i, status, before, now, &fresh, news);
+    pthread_mutex_unlock(&i->lock);
+    pv_pair_done(&fresh);
 }
 
 void pv_identity_refresh(struct pv_identity *i)
 {
+    struct news news = {.days = DAYS_MANY};
+    refresh(i, &news);
     pthread_mutex_lock(&i->lock);
-    if (pv_pair_is_changed(i->paths, i->stamps))
-        refresh_locked(i);
-    warn_of_begin(i);
-    warn_of_end(i);
+    news.early = beginning_to_tell(i);
+    news.days = end_to_tell(i);
     pthread_mutex_unlock(&i->lock);
+    say(i, &news);
 }
 
 void pv_identity_refresh_sometimes(struct pv_identity *i, uint64_t age_now)
 {
+    struct news news = {.days = DAYS_MANY};
     uint64_t last = atomic_load(&i->refreshed);
     if (age_now < last + SOMETIMES_S ||
         !atomic_compare_exchange_strong(&i->refreshed, &last, age_now))
         return;
-    if (!last)
-        return;
-    pthread_mutex_lock(&i->lock);
-    bool changed = pv_pair_is_changed(i->paths, i->stamps),
-         changing = changed && pv_pair_is_changing(i->paths);
-    if (changed && !changing)
-        refresh_locked(i);
-    pthread_mutex_unlock(&i->lock);
-    if (changing)
+    if (last && pv_pair_is_changing(i->paths))
         atomic_store(&i->refreshed, last);
+    else if (last)
+        refresh(i, &news);
+    say(i, &news);
 }
 
 /* ---- use ---- */

@@ -170,6 +170,25 @@ static void what_is_no_pair_is_refused(void **state)
     refused(NULL, "client_key: ");
 }
 
+/* Half written: what comes before it is no chain. */
+static void a_broken_chain_is_refused(void **state)
+{
+    (void)state;
+    write_pair(&one, &one);
+    FILE *file = fopen(path("crt"), "a");
+    assert_non_null(file);
+    fputs("-----BEGIN CERTIFICATE-----\nMIIB\n", file);
+    fclose(file);
+    refused(NULL, "holds a broken certificate");
+    write_pair(&one, &one);
+    file = fopen(path("crt"), "a");
+    assert_non_null(file);
+    for (unsigned k = 0; k < 9; k++)
+        assert_true(PEM_write_X509(file, ca.x509));
+    fclose(file);
+    refused(NULL, "more than 9");
+}
+
 static void a_key_for_all_to_read_is_refused(void **state)
 {
     (void)state;
@@ -590,6 +609,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(a_pair_is_taken),
         T(what_is_no_pair_is_refused),
+        T(a_broken_chain_is_refused),
         T(a_key_for_all_to_read_is_refused),
         T(a_key_of_somebody_else_is_refused),
         T(a_passphrase_comes_from_its_file),
