@@ -82,6 +82,9 @@ class Start(Scenario):
         d.start()
         try:
             self.judge(kind, error)
+        except Broken:
+            if "nss_database" not in d.failure():  # glibc itself ends there
+                raise
         finally:
             d.control.disarm()
             d.kill()
