@@ -25,9 +25,9 @@ int pv_class_of(const struct pv_endpoint *e)
     return (int)(e->upstream->properties & PV_PROP_CLASS);
 }
 
-/* How often the query was given to this endpoint, how often it was really sent, and whether it is
- * free of it: not there now, not answered, and not failed for want of something of ours, which
- * would fail at once again. */
+/* How often the query was given to this endpoint, how often it was really sent (and looked at, as
+ * far as the server says), and whether it is free of it: not there now, not answered, and not
+ * failed for want of something of ours, which would fail at once again. */
 static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, unsigned *ret_sent,
                       bool *ret_free)
 {
@@ -39,7 +39,7 @@ static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, uns
         if (a->upstream != e->upstream) /* the endpoint of an ended one may be gone */
             continue;
         n++;
-        *ret_sent += a->was_sent;
+        *ret_sent += a->was_sent && a->outcome != PV_UNPROCESSED;
         *ret_free &= a->outcome != PV_PENDING && a->outcome != PV_NO_ROOM && !a->answer;
     }
     return n;

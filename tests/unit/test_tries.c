@@ -3,6 +3,8 @@
 
 #include "sim.h"
 
+#include <limits.h>
+
 static struct sim_server *a, *b, *c, *d;
 
 static int begin(void **state)
@@ -584,6 +586,35 @@ static void unprocessed_is_free(void **state)
     assert_int_equal(sim_asked(a, "www.example."), 2);
 }
 
+static unsigned left_unprocessed;
+
+static struct sim_answer unprocessed_often(struct sim_server *s, const struct sim_message *m)
+{
+    (void)m;
+    struct sim_answer what = s->answer;
+    if (left_unprocessed > 0) {
+        left_unprocessed--;
+        what.deed = SIM_UNPROCESSED;
+    }
+    return what;
+}
+
+/* Many wait for a server whose connections take ten each: no server has seen them thrice. */
+static void unprocessed_is_not_seen(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    warm_up(1);
+    left_unprocessed = 5;
+    a->choose = unprocessed_often;
+    a->answer = (struct sim_answer){.us = 10 * MS, .ttl = 300};
+    assert_answered(sim_answer_to("www.example"), "a");
+    assert_int_equal(sim_asked(a, "www.example."), 6);
+    left_unprocessed = UINT_MAX;
+    assert_failed(sim_answer_to("never.example"), PRIVY_EUNREACHABLE);
+    assert_int_equal(sim_asked(a, "never.example."), 6);
+}
+
 static void server_cannot(void **state)
 {
     (void)state;
@@ -910,6 +941,7 @@ int main(void)
         T(replayed_once_only),
         T(unprocessed_is_asked_again),
         T(unprocessed_is_free),
+        T(unprocessed_is_not_seen),
         T(server_cannot),
         T(only_server_cannot),
         T(server_that_wants_rest),
