@@ -57,9 +57,9 @@ struct peer {
     atomic_bool unclean;       /* some connection ended without the client's close_notify */
     atomic_uint hellos, early; /* ClientHellos; those that announce early data */
     /* Tickets offered by clients: none may come twice. */
-    pthread_mutex_t lock;
+    atomic_uint ticket_count, tickets_again;
+    pthread_mutex_t lock; /* of what follows */
     uint64_t tickets[PEER_TICKETS];
-    unsigned ticket_count, tickets_again;
     char sni[256];   /* of the last client */
     char client[64]; /* the common name in its certificate; "": none */
 };
