@@ -38,8 +38,7 @@ static const struct schema_word sandbox_words[] = {
     {"on", SANDBOX_ON}, {"log", SANDBOX_LOG}, {"off", SANDBOX_OFF}, {NULL, 0}};
 static const struct schema_word property_words[] = {
     {"dnssec", 0}, {"filter", 0}, {"nolog", 0}, {NULL, 0}};
-static const struct schema_word method_words[] = {
-    {"post", 0}, {"get", 0}, {"auto", 0}, {NULL, 0}};
+static const struct schema_word method_words[] = {{"post", 0}, {"get", 0}, {"auto", 0}, {NULL, 0}};
 static const struct schema_word tls_words[] = {{"1.2", 0}, {"1.3", 0}, {NULL, 0}};
 
 /* ---- checks: what a text is not ---- */
