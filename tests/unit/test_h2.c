@@ -30,7 +30,8 @@ static unsigned seen[EVENTS];
 static enum event closes_in; /* this one closes it; EVENTS: none but the loss */
 static enum pv_stream_fault fault;
 static char reason[128];
-static int32_t first_id; /* other than 1 */
+static int32_t first_id;      /* other than 1 */
+static unsigned asks_in_room; /* this one, once; 0: none */
 
 /* ---- what it tells ---- */
 
@@ -82,9 +83,15 @@ static void alive(void *arg)
     tells(ALIVE);
 }
 
+static void ask(unsigned n, const char *body);
+
 static void room_changed(void *arg)
 {
     (void)arg;
+    unsigned n = asks_in_room;
+    asks_in_room = 0;
+    if (n && pv_h2_room(h2) > 0)
+        ask(n, NULL);
     tells(ROOM);
 }
 
@@ -125,6 +132,7 @@ static int begin(void **state)
     world.calm = true;
     memset(asked, 0, sizeof asked);
     memset(seen, 0, sizeof seen);
+    asks_in_room = 0;
     closes_in = EVENTS;
     fault = PV_STREAM_FINE;
     reason[0] = '\0';
@@ -304,10 +312,34 @@ static void answered_before_it_was_asked(void **state)
     assert_true(server.requests[0].was_reset);
     assert_int_equal(pv_h2_room(h2), 1);
     ask(1, NULL);
-    pv_h2_drop(h2, asked[1].id);
+    pv_h2_drop(h2, asked[1].id); /* before it has left */
     runs();
     assert_int_equal(asked[1].ends, 0);
-    assert_int_equal(server.count, 2);
+    assert_int_equal(server.count, 1);
+    assert_int_equal(pv_h2_room(h2), 1);
+}
+
+/* In one piece: room for another, then none, and goodbye. What was asked in between is held back by
+ * nghttp2, and fails when something else makes it write; that closes the connection. */
+static void held_back_then_closed(void **state)
+{
+    (void)state;
+    start(2);
+    ask_all(2);
+    asks_in_room = 2;
+    nghttp2_submit_rst_stream(server.session, NGHTTP2_FLAG_NONE, server.requests[0].id,
+                              NGHTTP2_REFUSED_STREAM);
+    server_limits(&server, 1);
+    nghttp2_submit_goaway(server.session, NGHTTP2_FLAG_NONE, server.requests[1].id,
+                          NGHTTP2_NO_ERROR, NULL, 0);
+    runs();
+    assert_int_equal(asked[0].ends, 1);
+    assert_int_equal(seen[LEAVING], 1);
+    closes_in = FAILED;
+    if (h2)
+        pv_h2_drop(h2, asked[1].id);
+    runs();
+    assert_int_equal(asked[1].ends, 0);
 }
 
 /* ---- nobody waits any more ---- */
@@ -758,6 +790,7 @@ int main(void)
         T(one_write_for_all),
         T(limit_is_respected),
         T(answered_before_it_was_asked),
+        T(held_back_then_closed),
         T(dropped_is_left_to_end),
         T(goaway),
         T(resets_have_their_faults),
