@@ -160,14 +160,15 @@ static struct pv_conn *pick_since(const struct pv_endpoint *e, enum pv_kind kind
     return best;
 }
 
-/* At the limit idle ones, as old as the one that fell silent, give way to a fresh one. */
+/* At the limit idle ones, as old as the one that fell silent, give way to a fresh one; those opened
+ * since are fresh, even if they take nothing. */
 static bool make_room(struct pv_endpoint *e, const struct pv_attempt *a)
 {
     enum pv_kind kind = a->kind;
     pv_list_each_safe (it, &e->conns) {
         struct pv_conn *c = CONN(it);
         bool idle = c->kind == kind && c->state == PV_CONN_READY && c->in_flight == 0;
-        if (idle && c->progress < a->begun && !may_open(e, kind) &&
+        if (idle && c->opened < a->begun && c->progress < a->begun && !may_open(e, kind) &&
             count(e, kind, PV_CONN_READY) >= e->max_conns)
             pv_conn_close(c);
     }
@@ -264,22 +265,34 @@ void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
     pv_conn_drain(old);
 }
 
+/* May the probe on it still be answered? */
+static bool is_waited_for(const struct pv_conn *c)
+{
+    const struct pv_endpoint *e = c->endpoint;
+    return c->probe && pv_now(e->loop) < c->probe->sent + pv_health_suspect_after(e->upstream);
+}
+
 void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
 {
     enum pv_kind kind = first_kind(e);
     if (e->draining || !pv_health_is_down(e->upstream))
         return;
     struct pv_conn *ready = find(e, kind, PV_CONN_READY);
-    if (!ready && !addresses_at_hand(e))
+    if (ready && ready->probed && is_waited_for(ready))
+        return;
+    if (!(ready && !ready->probed) && !addresses_at_hand(e))
         return;
     if (count(e, kind, PV_CONN_OPENING) >= (last_way_out ? TRIALS_MOST : 1))
         return;
     if (!pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
         return;
-    if (ready)
+    if (ready && !ready->probed) {
         pv_conn_probe(ready);
-    else
-        pv_conn_open(e, kind);
+        return;
+    }
+    pv_conn_open(e, kind);
+    if (ready) /* it shows life, and answers nothing: a new one may */
+        pv_conn_drain(ready);
 }
 
 /* ---- what connections tell ---- */

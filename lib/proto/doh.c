@@ -236,7 +236,10 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
     case 403:
     case 495: /* nginx: our certificate */
     case 496:
-        distrust(c, why);
+        if (doh_conn(c)->answered) /* then it is about this request */
+            pv_attempt_failed(a, PV_SERVER_FAILED, why);
+        else
+            distrust(c, why);
         return;
     case 405:
     case 415:
@@ -256,7 +259,10 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
         return;
     case 429:
     case 503:
-        rest(c, a, r, why);
+        if (r->retry_after > 0)
+            rest(c, a, r, why);
+        else
+            pv_attempt_failed(a, PV_SERVER_FAILED, why);
         return;
     default:
         if (r->status >= 300 && r->status < 400) { /* never followed [W1] */
