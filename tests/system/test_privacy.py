@@ -67,14 +67,14 @@ class Capture:
         self.test.assertIn("0 packets dropped", self.child.text())
         return found
 
-    def assert_only_dot(self):
-        """Every packet is TCP from or to port 853, and none shows a name."""
+    def assert_only_tls(self):
+        """Every packet is TCP from or to port 853 or 443, and none shows a name."""
         found = self.upstream_side()
         self.test.assertGreater(len(found), 0)
         for packet in found:
             protocol, source, source_port, target, target_port, body = packet
             self.test.assertEqual(protocol, 6, packet)
-            self.test.assertIn(853, (source_port, target_port), packet)
+            self.test.assertTrue({853, 443} & {source_port, target_port}, packet)
             self.test.assertNotIn(b"\x07example\x00", body)
         return found
 
@@ -87,7 +87,7 @@ class NothingInPlaintext(SystemTest):
             self.assert_answers(daemon, f"p{i}.wild.example", ["192.0.2.99"])
         daemon.ask("big60k.example", "TXT", tcp=True)
         daemon.stop()
-        capture.assert_only_dot()
+        capture.assert_only_tls()
 
     def test_while_upstreams_fail(self):
         first, second = self.unbound("127.0.0.2"), self.unbound("127.0.0.3")
@@ -105,7 +105,7 @@ class NothingInPlaintext(SystemTest):
         failed += [daemon.ask(f"d{i}.wild.example").rcode() for i in range(3)]
         self.assertEqual(set(failed), {dns.rcode.SERVFAIL})
         daemon.stop()
-        capture.assert_only_dot()
+        capture.assert_only_tls()
 
     def test_a_server_that_speaks_plaintext_on_853_is_told_no_name(self):
         plain = self.begin(servers.Unbound(self.path("plain"), "127.0.0.2", 853))
@@ -113,7 +113,7 @@ class NothingInPlaintext(SystemTest):
         daemon = self.daemon(plain, query={"deadline": "1s"})
         self.assertEqual(daemon.ask("secret.example").rcode(), dns.rcode.SERVFAIL)
         daemon.stop()
-        capture.assert_only_dot()
+        capture.assert_only_tls()
 
     def test_upstream_given_by_name_is_looked_up_encrypted(self):
         upstream = self.unbound("192.0.2.10", self.ca.issue("named", ["www.example"]))
@@ -125,7 +125,7 @@ class NothingInPlaintext(SystemTest):
         daemon = self.begin(Daemon(self.path("privydnsd"), config))
         self.assert_answers(daemon, "boot.wild.example", ["192.0.2.99"])
         daemon.stop()
-        found = capture.assert_only_dot()
+        found = capture.assert_only_tls()
         self.assertTrue(any(upstream.address in (p[1], p[3]) for p in found))
 
     def test_start_with_the_built_in_upstreams(self):
@@ -143,4 +143,4 @@ class NothingInPlaintext(SystemTest):
         self.assertEqual(quad9.asked_in_all, 0)
         self.assertTrue(daemon.log_lines(r"(?i)quad9"), daemon.log())
         daemon.stop()
-        capture.assert_only_dot()
+        capture.assert_only_tls()
