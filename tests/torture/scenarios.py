@@ -24,7 +24,7 @@ FEW = ("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EAGAIN")  # of these there may 
 
 class Scenario:
     kinds = {**MEMORY, **CALLS}
-    some, some_memory = 1, 10  # N in a short run, of each kind of call and of memory
+    some, some_memory = 1, 8  # N in a short run, of each kind of call and of memory
     by_place = False           # in a full run: not every N, but every place that calls
 
     def __init__(self, protocol="udp"):
@@ -120,7 +120,7 @@ class Start(Scenario):
 # ---- while it serves: one process for all ----
 
 class Serving(Scenario):
-    some, some_memory = 2, 30
+    some, some_memory = 2, 16
 
     def renew(self):
         super().renew()
@@ -176,7 +176,7 @@ class Query(Serving):
 class Reload(Serving):
     """SIGHUP, with a new address and a new upstream every other time: all of it, or a word."""
 
-    some, some_memory = 1, 20
+    some, some_memory = 1, 10
     told = re.compile(r"configuration reloaded|reload failed|lines dropped")
     other = "127.0.0.9"
 
