@@ -265,11 +265,13 @@ void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
     pv_conn_drain(old);
 }
 
-/* May the probe on it still be answered? */
-static bool is_waited_for(const struct pv_conn *c)
+/* Has it left its probe, and nothing else, without an answer? */
+static bool is_deaf(const struct pv_conn *c)
 {
     const struct pv_endpoint *e = c->endpoint;
-    return c->probe && pv_now(e->loop) < c->probe->sent + pv_health_suspect_after(e->upstream);
+    bool waited =
+        !c->probe || pv_now(e->loop) >= c->probe->sent + pv_health_suspect_after(e->upstream);
+    return c->probed && waited && c->in_flight <= (c->probe != NULL);
 }
 
 void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
@@ -278,20 +280,19 @@ void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
     if (e->draining || !pv_health_is_down(e->upstream))
         return;
     struct pv_conn *ready = find(e, kind, PV_CONN_READY);
-    if (ready && ready->probed && is_waited_for(ready))
-        return;
-    if (!(ready && !ready->probed) && !addresses_at_hand(e))
+    bool deaf = ready && is_deaf(ready);
+    if ((!ready || deaf) && !addresses_at_hand(e))
         return;
     if (count(e, kind, PV_CONN_OPENING) >= (last_way_out ? TRIALS_MOST : 1))
         return;
     if (!pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
         return;
-    if (ready && !ready->probed) {
+    if (ready && !deaf) {
         pv_conn_probe(ready);
         return;
     }
     pv_conn_open(e, kind);
-    if (ready) /* it shows life, and answers nothing: a new one may */
+    if (deaf) /* it shows life, and answers nothing: a new one may */
         pv_conn_drain(ready);
 }
 
