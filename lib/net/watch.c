@@ -140,13 +140,28 @@ static void on_settled(struct pv_timer *t)
     look(pv_container(t, struct pv_watch, settled));
 }
 
+/* What all events are of, in one word. */
+static uint32_t read_events(int fd)
+{
+    char bytes[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+    uint32_t mask = 0;
+    ssize_t n;
+    while ((n = read(fd, bytes, sizeof bytes)) > 0) {
+        for (const char *at = bytes; at < bytes + n;) {
+            const struct inotify_event *e = (const void *)at;
+            mask |= e->mask;
+            at += sizeof *e + e->len;
+        }
+    }
+    return mask;
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
-    char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
     struct pv_watch *w = arg;
     (void)what;
-    while (read(fd, events, sizeof events) > 0)
-        ;
+    if ((read_events(fd) & ~(uint32_t)IN_IGNORED) == 0) /* we have taken a watch away */
+        return;
     pv_now_refresh(w->loop);
     uint64_t now = pv_now(w->loop);
     if (!w->first)

@@ -444,9 +444,9 @@ static void end_loop(void *arg)
     event_base_loopbreak(arg);
 }
 
-static struct pv_watch *watch_key(void)
+static struct pv_watch *watch(const char *name)
 {
-    const char *const paths[] = {path("key"), NULL};
+    const char *const paths[] = {path(name), NULL};
     base = event_base_new();
     loop = pv_loop_new(base, NULL, NULL);
     struct pv_watch *w = pv_watch_new(loop, paths, end_loop, base);
@@ -489,7 +489,7 @@ static void changes_are_told(void **state)
     make_two_directories();
     link_to("1", "..data");
     link_to("..data/key", "key");
-    struct pv_watch *w = watch_key();
+    struct pv_watch *w = watch("key");
     write_key(two.key, "1/key", NULL, 0600); /* the file itself */
     assert_true(is_told());
     link_to("2", "..data");
@@ -505,8 +505,7 @@ static void a_directory_that_is_a_link(void **state)
     (void)state;
     make_two_directories();
     link_to(path("1"), "current");
-    link_to("current/../current//key", "key");
-    struct pv_watch *w = watch_key();
+    struct pv_watch *w = watch("current/../current//key");
     link_to(path("2"), "current");
     assert_true(is_told());
     write_key(one.key, "2/key", NULL, 0600);
@@ -518,8 +517,7 @@ static void a_directory_that_comes_back(void **state)
 {
     (void)state;
     make_two_directories();
-    link_to("1/key", "key");
-    struct pv_watch *w = watch_key();
+    struct pv_watch *w = watch("1/key");
     assert_int_equal(rename(path("1"), path("gone")), 0);
     assert_true(is_told());
     assert_int_equal(mkdir(path("1"), 0700), 0);
@@ -540,7 +538,7 @@ static void no_change_waits_for_ever(void **state)
 {
     (void)state;
     touch(-1, 0, NULL);
-    struct pv_watch *w = watch_key();
+    struct pv_watch *w = watch("key");
     const struct timeval pause = {.tv_usec = 100000};
     struct event *again = event_new(base, -1, EV_PERSIST, touch, NULL);
     event_add(again, &pause);
