@@ -20,18 +20,30 @@ static bool misbehaved(enum pv_outcome outcome)
            outcome == PV_SERVER_FAILED;
 }
 
+/* One that still waits on an upstream that is down: is that to blame? */
+static bool is_to_blame(const struct pv_attempt *a)
+{
+    bool waits = a->outcome == PV_PENDING && pv_health_is_down(a->upstream);
+    return misbehaved(waits ? pv_health_outcome(a->upstream) : a->outcome);
+}
+
 static void note_attempt(struct privy_attempt *out, const struct pv_attempt *a, uint64_t now)
 {
     uint64_t end = a->done ? a->done : now;
     const char *reason = a->reason;
-    if (a->outcome == PV_PENDING)
+    char of_upstream[100];
+    out->misbehaved = is_to_blame(a);
+    if (a->outcome == PV_PENDING && out->misbehaved) {
+        pv_health_reason(a->upstream, of_upstream, sizeof of_upstream);
+        reason = of_upstream;
+    } else if (a->outcome == PV_PENDING) {
         reason = a->was_sent ? "no answer in time" : "no connection in time";
-    else if (a->answer && reason[0] == '\0')
+    } else if (a->answer && reason[0] == '\0') {
         reason = "its answer is an error";
+    }
     note(out, a->upstream, reason);
     out->milliseconds = (uint32_t)((end - a->begun) / 1000);
     out->sent = a->was_sent;
-    out->misbehaved = misbehaved(a->outcome);
 }
 
 static bool was_given(const struct pv_query *q, const struct pv_upstream *up)
@@ -51,7 +63,7 @@ enum privy_status pv_failure(const struct pv_query *q, struct privy_error *ret)
     unsigned n = 0;
     pv_list_each (it, &q->attempts) {
         const struct pv_attempt *a = ATTEMPT(it);
-        if (misbehaved(a->outcome))
+        if (is_to_blame(a))
             status = PRIVY_EPEER;
         else if (a->outcome == PV_PENDING && a->was_sent && status == PRIVY_EUNREACHABLE)
             status = PRIVY_ETIMEOUT;

@@ -84,6 +84,21 @@ static void fails_at_the_deadline_and_says_why(void **state)
     assert_int_equal(sim.downs, 2);
 }
 
+/* Its time is up in the middle of a trial: that it was just asked again is not why. */
+static void fails_in_a_trial_and_says_why(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    a->answer.deed = a->probe.deed = SIM_GARBLES;
+    assert_failed(sim_answer_to("www.example"), PRIVY_EPEER);
+    a->answer.deed = a->probe.deed = SIM_SILENT;
+    sim.resolver->options.query.deadline = 1000;
+    struct sim_asker q = sim_answer_to("other.example");
+    assert_failed(q, PRIVY_EPEER);
+    assert_true(q.error.attempts[0].sent);
+    assert_memory_equal(q.error.attempts[0].reason, "bad answer: ", 12);
+}
+
 static void only_unreachable_ones(void **state)
 {
     (void)state;
@@ -335,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(fails_at_the_deadline_and_says_why),
+        T(fails_in_a_trial_and_says_why),
         T(only_unreachable_ones),
         T(four_trials_a_second),
         T(trials_do_not_wait_for_each_other),
