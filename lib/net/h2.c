@@ -52,7 +52,7 @@ struct pv_h2 {
     unsigned oversized;
     struct pv_h2_budget budget;
     bool inside, closed; /* nghttp2 is running: freed when it returns */
-    struct pv_deferred flush;
+    struct pv_deferred failing;
     enum pv_stream_fault fault;
     char reason[128];
 };
@@ -79,7 +79,7 @@ static void destroy(struct pv_h2 *h)
     nghttp2_session_del(h->session); /* calls nothing of ours */
     pv_list_each_safe (it, &h->requests)
         request_free(pv_container(it, struct request, link));
-    pv_undefer(&h->flush);
+    pv_undefer(&h->failing);
     free(h);
 }
 
@@ -101,58 +101,52 @@ static void note(struct pv_h2 *h, enum pv_stream_fault fault, const char *format
 static void lost(struct pv_h2 *h, enum pv_stream_fault fault, const char *reason)
 {
     note(h, fault, "%s", reason);
-    pv_undefer(&h->flush);
+    pv_undefer(&h->failing);
     if (!h->closed)
         h->events->lost(h->arg, h->fault, h->reason); /* closes it */
 }
 
-/* After nghttp2 has run: what it told may have closed the connection. False: it is gone. */
-static bool settle(struct pv_h2 *h, bool good)
+static void run_failing(struct pv_deferred *d)
 {
-    if (h->closed)
-        destroy(h);
-    else if (!good)
-        lost(h, h->fault, h->reason);
-    else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
-        lost(h, h->leaving ? PV_STREAM_CLOSED : PV_STREAM_BROKEN,
-             h->leaving ? "closed by the server" : "HTTP/2 protocol error");
-    else
-        return true;
-    return false;
+    struct pv_h2 *h = pv_container(d, struct pv_h2, failing);
+    lost(h, h->fault, h->reason);
 }
 
 /* ---- out ---- */
 
-/* What nghttp2 has to say goes to the stream's queue. False, with a note: it cannot. */
+/* What nghttp2 has to say goes to the stream's queue. It may call back meanwhile, and what it tells
+ * may close the connection. False, with a note: it cannot. */
 static bool write_out(struct pv_h2 *h)
 {
     const uint8_t *bytes;
     ssize_t n;
+    bool outer = h->inside;
+    h->inside = true;
     while ((n = nghttp2_session_mem_send(h->session, &bytes)) > 0) {
-        if (!pv_stream_write(h->stream, bytes, (size_t)n)) {
+        if (pv_stream_write(h->stream, bytes, (size_t)n))
+            continue;
+        if (!h->closed)
             note(h, PV_STREAM_FULL, "the server does not read");
-            return false;
-        }
+        break;
     }
+    h->inside = outer;
+    if (h->closed)
+        return true;
     if (n < 0)
         note(h, PV_STREAM_NO_MEMORY, "%s", nghttp2_strerror((int)n));
     return n == 0;
 }
 
-static void run_flush(struct pv_deferred *d)
-{
-    struct pv_h2 *h = pv_container(d, struct pv_h2, flush);
-    h->inside = true; /* it may end streams that it held back */
-    bool good = write_out(h);
-    h->inside = false;
-    settle(h, good);
-}
-
 /* From a call of the owner, who may not be called back now. */
-static void write_later(struct pv_h2 *h)
+static void write_or_fail_later(struct pv_h2 *h)
 {
-    if (!h->inside) /* else it is written when that returns */
-        pv_defer(h->loop, &h->flush, run_flush);
+    if (h->inside) /* written when it returns */
+        return;
+    bool good = write_out(h);
+    if (h->closed)
+        destroy(h);
+    else if (!good)
+        pv_defer(h->loop, &h->failing, run_failing);
 }
 
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *out, size_t capacity,
@@ -220,7 +214,7 @@ bool pv_h2_send(struct pv_h2 *h, const struct pv_h2_request *what, void *owner, 
         return false;
     }
     *ret_id = (uint32_t)r->id;
-    write_later(h);
+    write_or_fail_later(h);
     return true;
 }
 
@@ -243,17 +237,16 @@ void pv_h2_drop(struct pv_h2 *h, uint32_t id)
     if (PV_BUG_IF(!r) || r->state != AWAITED)
         return;
     become(r, DROPPED);
-    pv_h2_response_done(&r->response);
     if (h->count[DROPPED] <= h->streams / 2)
         return;
     nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_CANCEL);
-    write_later(h);
+    write_or_fail_later(h);
 }
 
 void pv_h2_ping(struct pv_h2 *h)
 {
     if (nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) == 0)
-        write_later(h);
+        write_or_fail_later(h);
 }
 
 unsigned pv_h2_room(const struct pv_h2 *h)
@@ -363,7 +356,7 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     (void)flags;
     if (h->closed)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (!r || r->state != AWAITED) /* what nobody waits for counts against the budget */
+    if (!r || r->state == ENDED)
         return 0;
     switch (pv_h2_response_add(&r->response, bytes, n)) {
     case PV_H2_TOO_LARGE:
@@ -459,9 +452,9 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     else
         fail(r, PV_H2_RESET, reason);
     request_free(r);
-    if (!h->closed)
+    if (h->inside && !h->closed) /* else the owner has just dropped it */
         h->events->room(h->arg);
-    return 0; /* an error would leak what nghttp2 is sending */
+    return 0; /* an error here would leak the item that nghttp2 is sending */
 }
 
 /* nghttp2's words for what it does not like; it then says GOAWAY by itself. */
@@ -500,7 +493,14 @@ static void received(void *arg, struct pv_buf *in)
     if (good && !h->closed && nghttp2_session_get_next_stream_id(h->session) > INT32_MAX)
         leave(h);
     h->inside = false;
-    if (settle(h, good) && h->count[AWAITED] > 0)
+    if (h->closed)
+        destroy(h);
+    else if (!good)
+        lost(h, h->fault, h->reason);
+    else if (!nghttp2_session_want_read(h->session) && !nghttp2_session_want_write(h->session))
+        lost(h, h->leaving ? PV_STREAM_CLOSED : PV_STREAM_BROKEN,
+             h->leaving ? "closed by the server" : "HTTP/2 protocol error");
+    else if (h->count[AWAITED] > 0)
         pv_stream_expect(h->stream, h->count[AWAITED]);
 }
 
