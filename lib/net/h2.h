@@ -13,7 +13,8 @@ enum pv_h2_fault {
 };
 
 struct pv_h2;
-/* Each may close the connection; none is called once it is closed. */
+/* Each may close the connection; none is called once it is closed. What nghttp2 held back may end
+ * from inside a call that makes it write. */
 struct pv_h2_events {
     void (*opened)(void *arg);
     /* The response to a request, borrowed. */
