@@ -34,7 +34,13 @@ trap 'exit 130' INT TERM HUP
 /usr/lib/apt/apt-helper -q download-file "$mirror/dists/$suite/InRelease" "$place/InRelease" \
     >/dev/null 2>&1 || skip "$mirror has no $suite for us"
 
-mmdebstrap --quiet --variant=minbase --architectures="$architectures" "$suite" "$root" "$mirror"
+make_root() {
+    mmdebstrap --quiet --variant=minbase --architectures="$architectures" "$suite" "$root" "$mirror"
+}
+make_root || { # a mirror may fail once
+    rm -rf --one-file-system "$root"
+    make_root
+}
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mkdir "$root/src"
 git archive HEAD | tar -x -C "$root/src"
