@@ -84,9 +84,14 @@ static unsigned count(const struct pv_endpoint *e, enum pv_kind kind, enum pv_co
     return n;
 }
 
-bool pv_endpoint_has_ready(const struct pv_endpoint *e)
+bool pv_endpoint_has_ready(const struct pv_endpoint *e, uint64_t since_us)
 {
-    return find(e, first_kind(e), PV_CONN_READY) != NULL;
+    pv_list_each (it, &e->conns) {
+        const struct pv_conn *c = CONN(it);
+        if (c->kind == first_kind(e) && c->state == PV_CONN_READY && c->opened >= since_us)
+            return true;
+    }
+    return false;
 }
 
 static bool has_addresses(const struct pv_endpoint *e)

@@ -55,8 +55,8 @@ enum pv_standing {
     PV_STANDING_DOWN,
 };
 enum pv_standing pv_endpoint_standing(const struct pv_endpoint *);
-/* A connection of the kind that its attempts begin with. */
-bool pv_endpoint_has_ready(const struct pv_endpoint *);
+/* A connection of the kind that its attempts begin with, opened then or later. */
+bool pv_endpoint_has_ready(const struct pv_endpoint *, uint64_t since_us);
 
 /* Take an attempt: it goes out on a ready connection at once, or waits for one that is opened. */
 void pv_endpoint_submit(struct pv_endpoint *, struct pv_attempt *);

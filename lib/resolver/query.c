@@ -262,13 +262,19 @@ static struct pv_endpoint *hedge_with(struct pv_query *q, const struct pv_attemp
     return e;
 }
 
-/* Whom to ask beside those that are asked now: rather one that has not had it, else one that has
- * failed it and is up again. */
-static struct pv_endpoint *another(const struct pv_query *q, unsigned flags)
+/* Whom to ask beside those that are asked now: rather one that has not had it, and each of those is
+ * kept a try; else one that has failed it and is up again, or has a connection now that it was not
+ * sent on. From the second silent one on, a path may be gone that all old connections took: then
+ * only a fresh one tells. */
+static struct pv_endpoint *another(const struct pv_query *q, unsigned flags, bool *ret_fresh)
 {
     struct pv_endpoint *e = pv_select(q, PV_SELECT_OTHER | flags, q->class);
+    *ret_fresh = q->tries > 1 && pv_tries_any_silent(q);
+    if (!e && q->options.tries - q->tries <= pv_select_untried(q, q->class))
+        e = pv_select(q, PV_SELECT_OTHER, q->class);
     if (e || q->standing)
         return e;
+    *ret_fresh = true;
     return pv_select(q, PV_SELECT_FREE | PV_SELECT_LIVE, q->class);
 }
 
@@ -284,12 +290,12 @@ static void step_fired(struct pv_timer *t)
         return;
     }
     uint64_t now = pv_now(q->resolver->loop);
-    bool overdue = a->was_sent && now >= a->sent + try_timeout(q, a);
+    bool overdue = a->was_sent && now >= a->sent + try_timeout(q, a), fresh = false;
     struct pv_endpoint *e = NULL;
     if (a->was_sent && !overdue)
         e = hedge_with(q, a);
     else if (pv_tries_left(q) && !q->opaque)
-        e = another(q, a->was_sent ? 0 : PV_SELECT_LIVE);
+        e = another(q, a->was_sent ? 0 : PV_SELECT_LIVE, &fresh);
     bool nobody = !e && (overdue || !a->was_sent);
     if (nobody && q->standing) {
         finish(q, q->standing); /* the one other had its time */
@@ -299,26 +305,27 @@ static void step_fired(struct pv_timer *t)
         q->waited = a;
     if (!e)
         arm(q);
-    else if (!give_first(q, e)) /* no memory, and there will be none at once */
+    else if (!give(q, e, PV_DATAGRAM, fresh)) /* no memory, and there will be none at once */
         pv_timer_set(q->resolver->loop, &q->step, now + TRIAL_TICK_US, step_fired);
 }
 
-/* Its connection is silent: ask at once elsewhere, else over a fresh one [V9]; but a try is kept
- * for each that has not been asked yet. */
+/* Its connection is silent: ask at once elsewhere, else over a fresh one [V9]. */
 static void on_overdue(struct pv_attempt *a)
 {
     struct pv_query *q = a->owner;
+    bool fresh;
     if (pv_tries_newest(q) != a || !pv_tries_left(q) || q->opaque)
         return;
-    struct pv_endpoint *e = another(q, PV_SELECT_LIVE);
-    if (!e && q->options.tries - q->tries <= pv_select_untried(q, q->class))
-        e = pv_select(q, PV_SELECT_OTHER, q->class);
-    pv_debug("retry: upstream %s is silent, next: %s", a->upstream->name,
-             e ? e->upstream->name : "the same, on a new connection");
-    if (e)
-        give_first(q, e);
-    else if (pv_select_again(q, a->endpoint))
-        give(q, a->endpoint, a->kind, true);
+    struct pv_endpoint *e = another(q, PV_SELECT_LIVE, &fresh);
+    if (!e) {
+        fresh = true;
+        e = pv_select(q, PV_SELECT_FREE, q->class);
+    }
+    if (!e)
+        return;
+    pv_debug("retry: upstream %s is silent, next: %s%s", a->upstream->name, e->upstream->name,
+             fresh ? ", on a new connection" : "");
+    give(q, e, e == a->endpoint ? a->kind : PV_DATAGRAM, fresh);
 }
 
 /* ---- what follows ---- */

@@ -26,8 +26,9 @@ int pv_class_of(const struct pv_endpoint *e)
 }
 
 /* How often the query was given to this endpoint, how often it was really sent (and looked at, as
- * far as the server says), and whether it is free of it: not there now, not answered, and not
- * failed for want of something of ours, which would fail at once again. */
+ * far as the server says), and whether it is free of it: waits there on no connection that is
+ * alive, was not answered, and has not failed for want of something of ours, which would fail at
+ * once again. */
 static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, unsigned *ret_sent,
                       bool *ret_free)
 {
@@ -40,15 +41,29 @@ static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, uns
             continue;
         n++;
         *ret_sent += a->was_sent && a->outcome != PV_UNPROCESSED;
-        *ret_free &= a->outcome != PV_PENDING && a->outcome != PV_NO_ROOM && !a->answer;
+        *ret_free &= (a->outcome != PV_PENDING || a->overdue) && a->outcome != PV_NO_ROOM;
+        *ret_free &= !a->answer;
     }
     return n;
 }
 
-/* Down, unless a trial has got through: then its answer will tell. */
-static bool is_out(const struct pv_endpoint *e)
+/* When the query last failed there; 0: it has not. */
+static uint64_t failed_at(const struct pv_query *q, const struct pv_endpoint *e)
 {
-    return pv_endpoint_standing(e) == PV_STANDING_DOWN && !pv_endpoint_has_ready(e);
+    uint64_t latest = 0;
+    pv_list_each (it, &q->attempts) {
+        const struct pv_attempt *a = pv_container(it, struct pv_attempt, of_query);
+        if (a->upstream == e->upstream && a->done > latest)
+            latest = a->done;
+    }
+    return latest;
+}
+
+/* Down, unless a trial has got through since: then its answer will tell. */
+static bool is_out(const struct pv_query *q, const struct pv_endpoint *e)
+{
+    return pv_endpoint_standing(e) == PV_STANDING_DOWN &&
+           !pv_endpoint_has_ready(e, failed_at(q, e));
 }
 
 /* Rendezvous: the site always meets the same operator; the least is it. */
@@ -103,7 +118,7 @@ static bool scored(const struct pv_query *q, const struct pv_endpoint *e, unsign
         return false;
     if (flags & PV_SELECT_LIVE && standing != PV_STANDING_GOOD)
         return false;
-    if (is_out(e))
+    if (is_out(q, e))
         return false;
     *ret = (struct score){n, standing, strategy_order(q->resolver, q, e)};
     return true;
@@ -118,7 +133,7 @@ static uint64_t shard_limit(const struct pv_query *q)
         return least;
     pv_list_each (it, &q->resolver->endpoints) {
         uint64_t order = shard_order(q, ENDPOINT(it));
-        if (order < least && pv_select_allows(q, ENDPOINT(it)) && !is_out(ENDPOINT(it)))
+        if (order < least && pv_select_allows(q, ENDPOINT(it)) && !is_out(q, ENDPOINT(it)))
             least = order;
     }
     return least;

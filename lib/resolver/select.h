@@ -7,7 +7,7 @@
 enum {
     PV_SELECT_OTHER = 1, /* not one this query has been given to already */
     PV_SELECT_LIVE = 2,  /* not one that is suspect */
-    PV_SELECT_FREE = 4,  /* not one that has it now, or has answered it */
+    PV_SELECT_FREE = 4,  /* not one that has answered it, or has it now and is not silent over it */
 };
 
 /* The best endpoint of this class (or PV_ANY_CLASS) that may be given the query now, or NULL: none

@@ -38,6 +38,15 @@ bool pv_tries_any_sent(const struct pv_query *q)
     return false;
 }
 
+bool pv_tries_any_silent(const struct pv_query *q)
+{
+    pv_list_each (it, &q->attempts) {
+        if (ATTEMPT(it)->overdue)
+            return true;
+    }
+    return false;
+}
+
 static void forget(struct pv_query *q, struct pv_attempt *a)
 {
     if (q->waited == a)

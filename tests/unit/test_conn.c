@@ -116,6 +116,25 @@ static void silent_pool_at_the_limit(void **state)
     assert_took(one, 600 * MS, 1000 * MS);
 }
 
+/* A path is gone that the connections of all of them took. More than tries would be needed to find
+ * it out of each. */
+static void silent_connections_of_four(void **state)
+{
+    (void)state;
+    struct sim_server *c = sim_server("c"), *d = sim_server("d");
+    sim_start(a, b, c, d, NULL);
+    warm_up(5);
+    pv_list_each (it, &sim.resolver->endpoints)
+        pv_endpoint_warm(pv_container(it, struct pv_endpoint, link));
+    sim_run(100 * MS);
+    assert_int_equal(sim_conns(a) + sim_conns(b) + sim_conns(c) + sim_conns(d), 4);
+    for (unsigned i = 0; i < 4; i++)
+        sim_silence_all(&sim.servers[i]);
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "c");
+    assert_took(q, 1000 * MS, 1200 * MS);
+}
+
 /* The path breaks in the middle of a burst, and nothing is asked after it. */
 static void silent_in_a_burst(void **state)
 {
@@ -816,6 +835,7 @@ int main(void)
         T(silent_connection_of_a_sole_upstream),
         T(silent_connection_of_one_of_two),
         T(silent_pool_at_the_limit),
+        T(silent_connections_of_four),
         T(silent_in_a_burst),
         T(frozen),
         T(answers_only_probes),

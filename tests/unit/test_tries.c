@@ -305,6 +305,28 @@ static void a_try_is_kept_for_each(void **state)
     privy_upstreams_unref(boot);
 }
 
+/* It is down for what it did to this very question: another connection that it had before is no
+ * reason to ask it again at once. */
+static void not_again_while_it_is_down(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, NULL);
+    warm_up(1);
+    pv_conn_open(pv_container(pv_list_first(&sim.resolver->endpoints), struct pv_endpoint, link),
+                 PV_STREAM);
+    sim_run(100 * MS);
+    assert_int_equal(sim_conns(a), 2);
+    a->answer.deed = SIM_GARBLES;
+    sim_ask(&q, "www.example");
+    sim_run(100 * MS);
+    assert_int_equal(sim_asked(a, "www.example."), 1);
+    a->answer.deed = SIM_ANSWERS;
+    sim_run(1 * S);
+    assert_answered(q, "a");
+    assert_int_equal(sim_asked(a, "www.example."), 2);
+}
+
 /* One refuses and is up again soon; the other takes questions and answers none. */
 static void one_that_failed_is_up_again(void **state)
 {
@@ -923,6 +945,7 @@ int main(void)
         T(what_was_not_sent_is_no_try),
         T(no_more_than_one_in_all),
         T(a_try_is_kept_for_each),
+        T(not_again_while_it_is_down),
         T(one_that_failed_is_up_again),
         T(broken_answers_go_to_the_next),
         T(a_broken_connection_takes_nobody_along),
