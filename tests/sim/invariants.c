@@ -119,7 +119,7 @@ static void check_blame(struct world *w)
         struct server *s = &w->servers[i];
         const struct pv_upstream *up = world_upstream(w, s);
         uint64_t bad = up ? up->health.results[PV_RESULT_BAD_ANSWER] : 0;
-        must(up != s->watched || bad == s->bad_answers || server_may_be_doubted(s),
+        must(!up || up != s->watched || bad == s->bad_answers || server_may_be_doubted(s),
              "upstream %s is blamed for a bad answer it did not give", s->name);
         s->watched = up;
         s->bad_answers = bad;

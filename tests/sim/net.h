@@ -116,6 +116,7 @@ void net_reply(struct net *, struct net_host *, uint64_t sock, const void *, siz
 
 void net_silence(struct net_conn *, bool silent);
 void net_sever(struct net_conn *);         /* for good, without a word */
+bool net_is_opening(const struct net *);   /* is a connection on its way? */
 void net_hurry(struct net *, uint64_t us); /* what is on the way arrives within that */
 void net_reset_broken(struct net *);       /* those that are silent are gone, and that is told */
 void net_changed(struct net *);            /* a path has */

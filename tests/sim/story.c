@@ -253,7 +253,8 @@ static void befall(struct world *w)
 static void play(struct world *w)
 {
     struct dice *d = &w->dice;
-    unsigned steps = 20 + roll(d, 200), pace = 1 + roll(d, 300), events = roll(d, 4);
+    unsigned steps = roll(d, 8) ? 20 + roll(d, 300) : 300 + roll(d, 700), pace = 1 + roll(d, 300),
+             events = roll(d, 4);
     for (unsigned i = 0; i < steps; i++) {
         for (unsigned n = roll(d, 4); n > 0; n--)
             call(w);
@@ -318,6 +319,8 @@ static uint64_t heal_all(struct world *w)
     net_hurry(&w->net, 100 * MS);
     if (!heal_connections(w) || some_datagrams_are_lost(w))
         within += slowest_notice(w);
+    if (net_is_opening(&w->net))
+        within += 300 * MS; /* that is given up after 2 s, a second after it was sent again */
     for (unsigned i = 0; i < w->pool_count; i++) {
         if (w->named[i] && world_serves(w, &w->servers[i]))
             within = w->options.query.deadline * MS + 2 * S; /* first its address must be found */

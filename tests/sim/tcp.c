@@ -522,3 +522,13 @@ void net_reset_broken(struct net *n)
             reset(c);
     }
 }
+
+bool net_is_opening(const struct net *n)
+{
+    pv_list_each (it, &n->conns) {
+        const struct net_conn *c = pv_container(it, struct net_conn, link);
+        if (c->sock && !c->sock->connected)
+            return true;
+    }
+    return false;
+}

@@ -188,20 +188,25 @@ void truth_check_cached(struct asker *a, const uint8_t *wire, size_t length,
 
 /* ---- what was promised ---- */
 
-/* After so long without a fault no back-off is left. */
-enum { SETTLED_US = 7000000 };
+enum {
+    SETTLED_US = 1000000, /* after all faults, that is promised */
+    RENEWED_US = 7000000, /* after its connections were lost */
+};
 
-static bool is_healthy_for(const struct asker *a, const struct server *s)
+static bool is_healthy_for(const struct asker *a, const struct server *s, uint64_t us)
 {
-    return s->healthy_since != UINT64_MAX && s->healthy_since + SETTLED_US <= a->family &&
+    return s->healthy_since != UINT64_MAX && s->healthy_since + us <= a->family &&
            s->disturbed < a->family;
 }
 
+/* A lookup that was under way when its server healed may fail at its deadline. */
 static bool serves_well(const struct asker *a, unsigned i)
 {
     const struct world *w = a->world;
-    return is_healthy_for(a, &w->servers[i]) &&
-           (!w->named[i] || is_healthy_for(a, &w->servers[w->server_count - 1]));
+    if (!w->named[i])
+        return is_healthy_for(a, &w->servers[i], SETTLED_US);
+    return is_healthy_for(a, &w->servers[i], RENEWED_US) &&
+           is_healthy_for(a, &w->servers[w->server_count - 1], RENEWED_US);
 }
 
 static bool all_serve_well(const struct asker *a)
@@ -213,15 +218,26 @@ static bool all_serve_well(const struct asker *a)
     return all;
 }
 
-/* Where all its connections were lost or fell silent a moment ago, trying them takes of the time
- * and of the tries that other servers' silence takes too. */
+/* Does none of its addresses lead nowhere? Of datagrams nobody knows it at once. */
+static bool is_reached(const struct world *w, unsigned i)
+{
+    const struct server *s = &w->servers[i];
+    bool all = true;
+    for (unsigned k = 0; k < s->host_count; k++)
+        all &= s->hosts[k].always == NET_OPEN || w->schemes[i][0] != 'u';
+    return all;
+}
+
+/* Where all its connections were lost or fell silent a moment ago, or one of its addresses leads
+ * nowhere, finding that out takes of the time and of the tries that other servers' faults take too.
+ */
 static bool is_promised_by(const struct asker *a, unsigned i)
 {
     const struct world *w = a->world;
     const struct server *s = &w->servers[i];
     if (!world_serves(w, s) || !truth_allows(a, s) || !serves_well(a, i))
         return false;
-    return s->disturbed + SETTLED_US < a->family || all_serve_well(a);
+    return (s->disturbed + RENEWED_US < a->family && is_reached(w, i)) || all_serve_well(a);
 }
 
 /* Sharded names stay with one operator, however slow, as long as it is not down. */

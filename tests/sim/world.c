@@ -117,10 +117,10 @@ static unsigned lookup(void *arg, const struct pv_question *q, const struct pv_a
 
 static void draw_server(struct world *w, unsigned i)
 {
-    static const char *const schemes[] = {"udp", "tcp", "tls"};
+    static const char *const schemes[] = {"udp", "tcp", "tls", "tls"};
     struct server *s = &w->servers[i];
     struct dice *d = &w->dice;
-    w->schemes[i] = schemes[roll(d, 8) % 3];
+    w->schemes[i] = schemes[roll(d, 4)];
     bool tls12 = has(w, F_TLS) && roll(d, 4) == 0;
     server_init(s, i, w->schemes[i][1] == 'l', tls12, &w->net, &w->ledger,
                 dice_for(w->seed, 100 + i));
@@ -204,14 +204,43 @@ struct privy_upstreams *world_set(struct world *w, struct privy_upstreams *previ
     return NULL;
 }
 
-void world_use(struct world *w, struct privy_upstreams *set)
+static bool holds(const struct privy_upstreams *set, const void *upstream)
+{
+    bool any = false;
+    for (unsigned i = 0; i < set->count; i++)
+        any |= set->members[i] == upstream;
+    return any;
+}
+
+/* While they are still there: another may come to lie where one lay. */
+static void forget_others(struct world *w, const struct privy_upstreams *set)
+{
+    for (unsigned i = 0; i < w->server_count; i++) {
+        struct server *s = &w->servers[i];
+        s->tried = holds(set, s->tried) ? s->tried : NULL;
+        s->watched = holds(set, s->watched) ? s->watched : NULL;
+    }
+}
+
+static bool use(struct world *w, struct privy_upstreams *set)
 {
     bool all = true;
     for (unsigned i = 0; i < w->worker_count; i++) {
         struct privy_resolver *r = w->workers[i].resolver;
         all &= !r || privy_resolver_set_upstreams(r, set) == PRIVY_OK;
     }
-    must(all || has(w, F_MEMORY), "a set of upstreams is not taken");
+    return all;
+}
+
+void world_use(struct world *w, struct privy_upstreams *set)
+{
+    uint64_t refused = memory_refused();
+    if (!use(w, set)) {
+        must(memory_refused() > refused, "a set of upstreams is not taken");
+        memory_fail(0, 0);
+        must(use(w, set), "a set of upstreams is not taken the second time");
+    }
+    forget_others(w, set);
     privy_upstreams_unref(w->set);
     w->set = set;
     w->set_changed = w->upset = w->now;
@@ -396,12 +425,15 @@ void world_run(struct world *w, uint64_t us)
 
 void world_pause(struct world *w, uint64_t us)
 {
+    settle(w); /* not between a hit and its telling */
     uint64_t end = w->now + us;
     while (agenda_next(&w->agenda) <= end) { /* the network goes on */
         w->now = agenda_next(&w->agenda) > w->now ? agenda_next(&w->agenda) : w->now;
         agenda_run(&w->agenda, w->now);
     }
     w->now = end;
+    for (unsigned i = 0; i < w->server_count; i++)
+        w->servers[i].lied_until += us; /* what it said is heard that much later */
     w->slack += us;
     w->upset = end;
 }
