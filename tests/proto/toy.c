@@ -50,22 +50,18 @@ static void toy_drop(struct pv_conn *c, struct pv_attempt *a)
 /* The query turned into its answer: header, question, one A record. */
 static size_t answer(uint8_t *message, size_t length, const struct pv_addr *address)
 {
+    static const uint8_t record[] = {0xc0, HEADER, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4}; /* A IN 60 */
     struct pv_reader r = pv_reader(message, length);
     pv_take(&r, HEADER);
     pv_name_read_plain(&r, NULL);
     pv_take(&r, 4);
-    size_t end = (size_t)(r.at - message);
-    struct pv_writer w = pv_writer(message + end, ANSWER);
-    pv_write16(&w, 0xc000 | HEADER);
-    pv_write16(&w, 1); /* A */
-    pv_write16(&w, 1); /* IN */
-    pv_write32(&w, 60);
-    pv_write16(&w, 4);
-    pv_write(&w, &address->in.sin_addr, 4);
+    uint8_t *end = message + (r.at - message);
+    memcpy(end, record, sizeof record);
+    memcpy(end + sizeof record, &address->in.sin_addr, 4);
     pv_put16(message + 2, 0x8180); /* QR RD RA */
     pv_put16(message + 6, 1);      /* answers */
     pv_put32(message + 8, 0);      /* neither authority nor OPT */
-    return end + ANSWER;
+    return (size_t)(end - message) + ANSWER;
 }
 
 static void toy_wake(struct pv_conn *c)
