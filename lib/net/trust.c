@@ -1,6 +1,7 @@
 #include "net/trust.h"
 
 #include <arpa/inet.h>
+#include <openssl/kdf.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
 #include <sodium.h>
@@ -10,15 +11,35 @@
 
 static bool initialized;
 
-/* OpenSSL goes on without those it had no memory for, and then knows no certificate signed by them.
- */
+/* FETCHES(MD): static bool fetches_MD(const char *name) */
+#define FETCHES(type)                                                                              \
+    static bool fetches_##type(const char *name)                                                   \
+    {                                                                                              \
+        EVP_##type *it = EVP_##type##_fetch(NULL, name, NULL);                                     \
+        EVP_##type##_free(it);                                                                     \
+        return it;                                                                                 \
+    }
+FETCHES(MD)
+FETCHES(CIPHER)
+FETCHES(KDF)
+FETCHES(MAC)
+FETCHES(RAND)
+FETCHES(KEYMGMT)
+FETCHES(KEYEXCH)
+FETCHES(SIGNATURE)
+
+/* OpenSSL makes its list of each sort of algorithm when it needs the first one, and does without
+ * what it has no memory for, until the process ends. Better now, while that can be told, than in
+ * the first handshake. */
 static bool has_algorithms(void)
 {
     static const char *const digests[] = {"SHA1", "SHA224", "SHA256", "SHA384", "SHA512"};
     bool all = EVP_get_cipherbyname("AES-256-CBC");
     for (size_t i = 0; i < sizeof digests / sizeof *digests; i++)
         all = all && EVP_get_digestbyname(digests[i]);
-    return all;
+    return all && fetches_MD("SHA256") && fetches_CIPHER("AES-128-GCM") &&
+           fetches_KDF("TLS13-KDF") && fetches_MAC("HMAC") && fetches_RAND("CTR-DRBG") &&
+           fetches_KEYMGMT("EC") && fetches_KEYEXCH("ECDH") && fetches_SIGNATURE("ECDSA");
 }
 
 static void init(void)
