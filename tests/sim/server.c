@@ -580,6 +580,20 @@ void server_silence_all(struct server *s, bool silent)
         net_silence(SESSION(it)->conn, silent);
 }
 
+void server_relent(struct server *s)
+{
+    pv_list_each (it, &s->sessions) {
+        pv_list_each (at, &SESSION(it)->replies) {
+            struct reply *r = REPLY(at);
+            r->manner = r->manner == BY_SILENCE ? BY_SILENCE : BY_WHOLE;
+            if (r->wording.content >= SAYS_ERROR) {
+                r->wording.content = SAYS_ANSWER;
+                r->wording.rcode = 0;
+            }
+        }
+    }
+}
+
 void server_end_broken(struct server *s)
 {
     pv_list_each_safe (it, &s->sessions) {

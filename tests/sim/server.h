@@ -81,6 +81,8 @@ void server_set_mood(struct server *, const struct mood *);
 void server_end_all(struct server *, enum net_end);    /* what is open now */
 void server_silence_all(struct server *, bool silent); /* the same */
 void server_restart(struct server *);                  /* ends all, forgets its tickets */
+/* What it has not answered yet it answers properly. */
+void server_relent(struct server *);
 /* Ends those that are out of step, in the middle of a message, or never read. */
 void server_end_broken(struct server *);
 /* Has it given cause to be taken for broken? */

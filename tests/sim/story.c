@@ -293,13 +293,13 @@ static uint64_t slowest_notice(const struct world *w)
     return most > PV_OPEN_LIMIT_US ? most : PV_OPEN_LIMIT_US;
 }
 
-/* No race of addresses finds out where datagrams go nowhere. */
-static bool some_datagrams_are_lost(const struct world *w)
+/* Does one of the addresses lead nowhere, of a server that is spoken to so? */
+static bool some_are_lost(const struct world *w, bool datagrams)
 {
     for (unsigned i = 0; i < w->pool_count; i++) {
         const struct server *s = &w->servers[i];
-        for (unsigned k = 0; k < s->host_count && w->schemes[i][0] == 'u'; k++) {
-            if (s->hosts[k].always != NET_OPEN)
+        for (unsigned k = 0; k < s->host_count; k++) {
+            if (s->hosts[k].always != NET_OPEN && datagrams == (w->schemes[i][0] == 'u'))
                 return true;
         }
     }
@@ -314,13 +314,16 @@ static uint64_t heal_all(struct world *w)
     trace("story: the faults are over");
     w->net.refuses = 0;
     w->net.short_of_buffers = false;
-    for (unsigned i = 0; i < w->server_count; i++)
+    for (unsigned i = 0; i < w->server_count; i++) {
         heal(&w->servers[i]);
+        server_relent(&w->servers[i]);
+    }
     net_hurry(&w->net, 100 * MS);
-    if (!heal_connections(w) || some_datagrams_are_lost(w))
+    if (!heal_connections(w) || some_are_lost(w, true)) /* no race of addresses finds that out */
         within += slowest_notice(w);
+    /* That is given up after 2 s: a second after it was sent again, if it was. */
     if (net_is_opening(&w->net))
-        within += 300 * MS; /* that is given up after 2 s, a second after it was sent again */
+        within += some_are_lost(w, false) ? 1300 * MS : 300 * MS;
     for (unsigned i = 0; i < w->pool_count; i++) {
         if (w->named[i] && world_serves(w, &w->servers[i]))
             within = w->options.query.deadline * MS + 2 * S; /* first its address must be found */
