@@ -2,6 +2,7 @@
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdbool.h>
 
 static int no_passphrase(char *buffer, int size, int writing, void *arg)
@@ -18,14 +19,21 @@ static bool ran_out_of_memory(void)
     return out;
 }
 
-/* Where there was no memory for its key OpenSSL reads a certificate without. It would be trusted,
- * and verify nothing. One whose key OpenSSL does not know has none the second time either. */
-static bool lost_its_key(X509 *certificate)
+/* Has it a key OpenSSL knows, and extensions it understands? Both are kept in the certificate. */
+static bool is_usable(X509 *certificate)
 {
-    if (X509_get0_pubkey(certificate))
+    return X509_get0_pubkey(certificate) && X509_check_purpose(certificate, -1, 0) == 1;
+}
+
+/* Where there was no memory for its key or its extensions OpenSSL goes on without, for as long as
+ * there is the certificate: it would be trusted, and verify nothing. One that is unusable in truth
+ * is so the second time too. */
+static bool lost_something(X509 *certificate)
+{
+    if (is_usable(certificate))
         return false;
     X509 *again = X509_dup(certificate);
-    bool lost = !again || X509_get0_pubkey(again);
+    bool lost = !again || is_usable(again);
     X509_free(again);
     ERR_clear_error();
     return lost;
@@ -35,7 +43,7 @@ enum pv_pem pv_pem_certificate(BIO *bio, X509 **ret)
 {
     ERR_clear_error();
     X509 *certificate = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
-    if (certificate && !lost_its_key(certificate)) {
+    if (certificate && !lost_something(certificate)) {
         *ret = certificate;
         return PV_PEM_ONE;
     }
