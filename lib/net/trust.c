@@ -44,7 +44,9 @@ static bool has_algorithms(void)
 
 static void init(void)
 {
-    initialized = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 && has_algorithms();
+    /* Without a context OpenSSL would crash when asked for an algorithm. */
+    initialized = OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG, NULL) == 1 &&
+                  OSSL_LIB_CTX_get0_global_default() && has_algorithms();
 }
 
 bool pv_openssl_init(void)
