@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
-from servers import CA, Process, Unbound, free_port, wait_until  # noqa: E402
+from servers import CA, Backend, Haproxy, Process, Unbound, free_port, wait_until  # noqa: E402
 
 NAME = "dot.example"
 HOT = 10000
@@ -117,9 +117,10 @@ class Bench:
 
     def prepare(self):
         self.ca = CA(self.dir / "ca")
-        certificate = self.ca.issue("upstream", [NAME])
+        self.certificate = self.ca.issue("upstream", [NAME])
+        self.client = self.ca.issue("client", ["client.example"])
         self.upstream = self.begin(Unbound(self.dir / "unbound", "127.0.0.1", free_port(),
-                                           certificate, extra="tcp-idle-timeout: 3000",
+                                           self.certificate, extra="tcp-idle-timeout: 3000",
                                            https=free_port()))
         self.upstream.start()
         if (os.cpu_count() or 1) > 1:
@@ -141,15 +142,20 @@ class Bench:
         self.fresh += 1
         return self.names(f"f{self.fresh}x", count)
 
-    def url(self, protocol):
-        if protocol == "doh":
-            return f"https://127.0.0.1:{self.upstream.https}/dns-query#{NAME}"
-        return self.upstream.url(NAME)
+    def upstream_entry(self, protocol, server=None):
+        """A configuration entry; with a server that demands a certificate, ours beside it."""
+        server = server or self.upstream
+        url = (f"https://127.0.0.1:{server.https}/dns-query#{NAME}" if protocol == "doh"
+               else server.url(NAME))
+        entry = {"url": url, "ca_file": str(self.ca.crt)}
+        if server is not self.upstream:
+            entry |= {"client_cert": str(self.client.crt), "client_key": str(self.client.key)}
+        return entry
 
-    def daemon(self, wait=True, protocol="dot"):
+    def daemon(self, wait=True, protocol="dot", server=None):
         """privydnsd on CPU 0 over the upstream."""
         port = free_port()
-        upstream = {"url": self.url(protocol), "ca_file": str(self.ca.crt)}
+        upstream = self.upstream_entry(protocol, server)
         config = {"listen": [f"127.0.0.1:{port}"], "pools": {"default": {"upstreams": [upstream]}},
                   "cache": {"size": "128MiB"}, "log": {"target": "stderr", "level": "warning"}}
         file = self.dir / f"privydns-{port}.yaml"
@@ -216,9 +222,30 @@ class Bench:
               f"-m {protocol} straight to the same unbound")
         print(f"  straight    {figures.text('straight rate', '{:.0f}')} q/s, "
               f"lost {int(sum(figures.samples['straight lost']))}")
-        print(f"  us          {figures.text('us rate', '{:.0f}')} q/s, "
-              f"CPU {figures.text('us cpu')} us/query, lost {int(sum(figures.samples['us lost']))}")
+        print(f"  us          {forwarding(figures, 'us')}")
         print(f"  ratio       {ratio(figures, 'us rate', 'straight rate')} of its rate")
+
+    def mutual(self):
+        """dnsperf has no client certificate to show: we are compared with ourselves."""
+        backend = self.begin(Backend(self.dir / "backend", "127.0.0.9"))
+        backend.start()
+        demanding = Haproxy(self.dir / "haproxy", "127.0.0.1", self.certificate, backend,
+                            self.ca.crt, port=free_port(), https=free_port())
+        self.begin(demanding).start()
+        figures = Figures()
+        kinds = {f"{protocol}{' with a certificate' if server else ''}":
+                 self.daemon(protocol=protocol, server=server)
+                 for protocol in ("dot", "doh") for server in (None, demanding)}
+        for _ in range(self.rounds):
+            for kind, daemon in kinds.items():
+                self.loaded(figures, kind, daemon, daemon.port,
+                            self.fresh_names(10000 * self.seconds), "-n", "1", "-q", "100")
+        print("Mutual TLS, through haproxy, beside the same protocol straight to unbound")
+        for kind, daemon in kinds.items():
+            self.end(daemon)
+            print(f"  {kind:23} {forwarding(figures, kind)}")
+        self.end(demanding)
+        self.end(backend)
 
     def memory(self):
         daemon = self.daemon()
@@ -254,6 +281,11 @@ class Bench:
         print(f"  wake-ups    {count * 60 / seconds:.0f} a minute ({count} in {seconds} s)")
 
 
+def forwarding(figures, key):
+    return (f"{figures.text(key + ' rate', '{:.0f}')} q/s, CPU {figures.text(key + ' cpu')} "
+            f"us/query, lost {int(sum(figures.samples[key + ' lost']))}")
+
+
 def ratio(figures, one, other):
     return f"{figures.median(one) / figures.median(other):.2f}"
 
@@ -268,7 +300,7 @@ def main():
     try:
         bench.prepare()
         print(f"Medians of {arguments.rounds} interleaved rounds (least to most)")
-        for part in (bench.cached, bench.forwarded, bench.memory, bench.starting, bench.idle):
+        for part in (bench.cached, bench.forwarded, bench.mutual, bench.memory, bench.starting, bench.idle):
             part()
             sys.stdout.flush()
     finally:
