@@ -1,9 +1,11 @@
 """The demo upstream: python3 demo.py PRIVYDNSD [privydnsd options]
 
-Real servers on loopback over a small zone, with a certificate of a throw-away CA: dnsdist speaks
-DNS over TLS and over HTTPS before unbound. privydnsd runs in the foreground; the servers end with it.
+Real servers on loopback over a small zone, with certificates of a throw-away CA: dnsdist speaks DNS
+over TLS and over HTTPS before unbound, and so does haproxy, to clients that show a certificate.
+privydnsd runs in the foreground; the servers end with it.
 """
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -12,23 +14,35 @@ import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "system"))
-from servers import CA, Dnsdist, Unbound, free_port  # noqa: E402
+from servers import CA, Backend, Dnsdist, Haproxy, free_port  # noqa: E402
 
 NAME = "demo.example"
 
 
-def start_servers(directory):
-    """Starts them; returns (servers, upstream entries of the configuration)."""
+def start_servers(directory, started):
+    """Appends them to started; returns the upstream entries of the configuration."""
     ca = CA(directory / "ca", "privydns-demo-ca")
     certificate = ca.issue("demo", [NAME, "127.0.0.1"])
-    resolver = Unbound(directory / "unbound", "127.0.0.1", free_port()).start()
-    https = free_port()
+    client = ca.issue("client", ["client.example"])
+    resolver = Backend(directory / "unbound", "127.0.0.1", free_port(), free_port())
     dnsdist = Dnsdist(directory / "dnsdist", "127.0.0.1", free_port(), certificate, resolver,
-                      https=https).start()
-    urls = {"demo-dot": dnsdist.url(NAME),
-            "demo-doh": f"https://127.0.0.1:{https}/dns-query#{NAME}"}
-    return [resolver, dnsdist], [{"url": url, "name": name, "ca_file": str(ca.crt)}
-                                 for name, url in urls.items()]
+                      https=free_port())
+    haproxy = Haproxy(directory / "haproxy", "127.0.0.1", certificate, resolver, ca.crt,
+                      port=free_port(), https=free_port())
+    for server in (resolver, dnsdist, haproxy):
+        started.append(server.start())
+    user = os.environ.get("PRIVYDNS_USER")
+    if user and os.getuid() == 0:
+        shutil.chown(client.key, user)  # so that it can be read again when it changes
+    known = {"client_cert": str(client.crt), "client_key": str(client.key)}
+    return entries(dnsdist, "", ca, {}) + entries(haproxy, "-mtls", ca, known)
+
+
+def entries(server, suffix, ca, more):
+    urls = {"demo-dot": server.url(NAME),
+            "demo-doh": f"https://127.0.0.1:{server.https}/dns-query#{NAME}"}
+    return [{"name": name + suffix, "url": url, "ca_file": str(ca.crt), **more}
+            for name, url in urls.items()]
 
 
 def write_config(directory, upstreams):
@@ -44,9 +58,9 @@ def main():
     directory.chmod(0o755)
     servers = []
     try:
-        servers, upstreams = start_servers(directory)
-        file = write_config(directory, upstreams)
-        print(f"demo: dnsdist (DoT, DoH) before unbound; configuration: {file}", flush=True)
+        file = write_config(directory, start_servers(directory, servers))
+        print("demo: dnsdist (DoT, DoH) and haproxy (the same, with client certificates) before "
+              f"unbound; configuration: {file}", flush=True)
         daemon = subprocess.Popen([program, "-c", str(file), *arguments])
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda got, _: daemon.send_signal(got))

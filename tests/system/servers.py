@@ -345,7 +345,7 @@ class Dnsdist(Server):
 
     def __init__(self, directory, address, port, tls, backend, extra="", https=None):
         super().__init__(directory, address, port, tls)
-        https = https_port(port, https)
+        self.https = https = https_port(port, https)
         lines = [f"setLocal('127.0.0.1:{free_port()}')", "setSecurityPollSuffix('')", "setACL({'0.0.0.0/0', '::/0'})"]
         lines += [f"newServer({{address='{bracketed(backend.address, backend.port)}', "
                   "healthCheckMode='up', sockets=4})",
