@@ -1,19 +1,9 @@
-#include "conn/endpoint.h"
+#include "conn/dispatch.h"
 
 #include "conn/attempt.h"
 #include "conn/health.h"
 
-/* Trials that may be opening at the same time: one each 250 ms, none longer than 2 s. */
-enum { TRIALS_MOST = PV_OPEN_LIMIT_US / PV_BACKOFF_FIRST_US };
-
-enum { IN_USE_US = 1000000 };
-
 #define CONN(it) pv_container(it, struct pv_conn, link)
-
-static enum pv_kind first_kind(const struct pv_endpoint *e)
-{
-    return e->proto->traits & PV_TRAIT_DATAGRAM ? PV_DATAGRAM : PV_STREAM;
-}
 
 struct pv_endpoint *pv_endpoint_new(struct pv_loop *loop, struct pv_upstream *up,
                                     unsigned max_conns, const struct pv_endpoint_events *events,
@@ -62,245 +52,6 @@ void pv_endpoint_free(struct pv_endpoint *e)
     free(e);
 }
 
-/* ---- connections ---- */
-
-static struct pv_conn *find(const struct pv_endpoint *e, enum pv_kind kind,
-                            enum pv_conn_state state)
-{
-    pv_list_each (it, &e->conns) {
-        struct pv_conn *c = CONN(it);
-        if (c->kind == kind && c->state == state)
-            return c;
-    }
-    return NULL;
-}
-
-/* Limits are for each kind: a stream is no help to who waits for a datagram socket. */
-static unsigned count(const struct pv_endpoint *e, enum pv_kind kind, enum pv_conn_state state)
-{
-    unsigned n = 0;
-    pv_list_each (it, &e->conns)
-        n += CONN(it)->kind == kind && CONN(it)->state == state;
-    return n;
-}
-
-bool pv_endpoint_has_ready(const struct pv_endpoint *e, uint64_t since_us)
-{
-    pv_list_each (it, &e->conns) {
-        const struct pv_conn *c = CONN(it);
-        if (c->kind == first_kind(e) && c->state == PV_CONN_READY && c->opened >= since_us)
-            return true;
-    }
-    return false;
-}
-
-static bool has_addresses(const struct pv_endpoint *e)
-{
-    return e->address_count > 0 || e->upstream->address_count > 0;
-}
-
-/* Have them looked up where there are none, or where they are old (then the old ones still serve).
- */
-static bool addresses_at_hand(struct pv_endpoint *e)
-{
-    bool old = e->address_count > 0 && pv_age_now(e->loop) >= e->addresses_until;
-    if (!has_addresses(e) || old)
-        e->events->lookup(e->owner, e);
-    return has_addresses(e);
-}
-
-/* Idle longer than its limit on the clock that also counts sleep: the peer has closed it long ago.
- */
-static bool overslept(const struct pv_conn *c, uint64_t age_now)
-{
-    return c->state == PV_CONN_READY && c->in_flight == 0 &&
-           (age_now - c->last_used) * 1000 > c->idle_ms + 1000ULL;
-}
-
-static void close_overslept(struct pv_endpoint *e)
-{
-    uint64_t now = pv_age_now(e->loop);
-    pv_list_each_safe (it, &e->conns) {
-        if (overslept(CONN(it), now))
-            pv_conn_close(CONN(it));
-    }
-}
-
-static bool wants_one_more(const struct pv_endpoint *e, enum pv_kind kind)
-{
-    unsigned ready = count(e, kind, PV_CONN_READY);
-    return ready == 0 || (ready < e->max_conns && pv_now(e->loop) >= e->alone_until);
-}
-
-/* Can a new connection be had? */
-static bool may_open(const struct pv_endpoint *e, enum pv_kind kind)
-{
-    if (find(e, kind, PV_CONN_OPENING))
-        return true;
-    return !pv_health_is_down(e->upstream) && wants_one_more(e, kind);
-}
-
-static bool is_crowded(const struct pv_conn *c)
-{
-    return c->in_flight >= PV_CONN_CROWDED;
-}
-
-/* Rather one that has answered since it was last doubted, rather one that is not crowded. */
-static bool better(const struct pv_conn *a, const struct pv_conn *b)
-{
-    if (a->probed != b->probed)
-        return !a->probed;
-    return is_crowded(b) && a->in_flight < b->in_flight;
-}
-
-static struct pv_conn *pick_since(const struct pv_endpoint *e, enum pv_kind kind, uint64_t opened)
-{
-    struct pv_conn *best = NULL;
-    pv_list_each (it, &e->conns) {
-        struct pv_conn *c = CONN(it);
-        if (c->kind == kind && c->opened >= opened && pv_conn_takes(c) &&
-            (!best || better(c, best)))
-            best = c;
-    }
-    return best;
-}
-
-/* At the limit idle ones, as old as the one that fell silent, give way to a fresh one; those opened
- * since are fresh, even if they take nothing. */
-static bool make_room(struct pv_endpoint *e, const struct pv_attempt *a)
-{
-    enum pv_kind kind = a->kind;
-    pv_list_each_safe (it, &e->conns) {
-        struct pv_conn *c = CONN(it);
-        bool idle = c->kind == kind && c->state == PV_CONN_READY && c->in_flight == 0;
-        if (idle && c->opened < a->begun && c->progress < a->begun && !may_open(e, kind) &&
-            count(e, kind, PV_CONN_READY) >= e->max_conns)
-            pv_conn_close(c);
-    }
-    return may_open(e, kind);
-}
-
-/* The connection for this attempt. One that wants a fresh one takes any where none can be had. */
-static struct pv_conn *pick(struct pv_endpoint *e, const struct pv_attempt *a)
-{
-    struct pv_conn *c = pick_since(e, a->kind, a->fresh ? a->begun : 0);
-    return c || !a->fresh || make_room(e, a) ? c : pick_since(e, a->kind, 0);
-}
-
-static void fail_waiting(struct pv_endpoint *e, enum pv_kind kind, enum pv_outcome outcome,
-                         const char *reason)
-{
-    pv_list_each_safe (it, &e->waiting) {
-        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
-        if (a->kind == kind)
-            pv_attempt_failed(a, outcome, reason);
-    }
-}
-
-/* One handshake at a time; nothing to an upstream that is down (trials see to that). */
-static void open_one(struct pv_endpoint *e, enum pv_kind kind)
-{
-    if (!addresses_at_hand(e) || find(e, kind, PV_CONN_OPENING))
-        return;
-    if (pv_health_is_down(e->upstream)) {
-        char reason[100];
-        pv_health_reason(e->upstream, reason, sizeof reason);
-        if (!find(e, kind, PV_CONN_READY))
-            fail_waiting(e, kind, PV_UNREACHABLE, reason);
-        return;
-    }
-    if (wants_one_more(e, kind) && !pv_conn_open(e, kind))
-        fail_waiting(e, kind, PV_NO_ROOM, "no memory for a connection");
-}
-
-/* Give waiting attempts to connections; open one more where some are left, or all are crowded. */
-void pv_endpoint_pump(struct pv_endpoint *e)
-{
-    bool wanted[2] = {false, false};
-    if (e->pumping || pv_list_empty(&e->waiting))
-        return;
-    e->pumping = true;
-    close_overslept(e);
-    pv_list_each_safe (it, &e->waiting) {
-        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
-        struct pv_conn *c = pick(e, a);
-        if (!c || is_crowded(c))
-            wanted[a->kind] = true;
-        if (!c)
-            continue;
-        pv_list_remove(&a->link);
-        pv_conn_send(c, a);
-    }
-    for (unsigned kind = 0; kind < 2; kind++) {
-        if (wanted[kind])
-            open_one(e, kind);
-    }
-    e->pumping = false;
-}
-
-void pv_endpoint_submit(struct pv_endpoint *e, struct pv_attempt *a)
-{
-    a->endpoint = e;
-    a->upstream = pv_upstream_ref(e->upstream);
-    a->begun = pv_now(e->loop);
-    if (a->kind == PV_DATAGRAM && !(e->proto->traits & PV_TRAIT_DATAGRAM))
-        a->kind = PV_STREAM;
-    pv_list_append(&e->waiting, &a->link);
-    pv_endpoint_pump(e);
-}
-
-void pv_endpoint_warm(struct pv_endpoint *e)
-{
-    if (pv_list_empty(&e->conns) && !e->draining)
-        open_one(e, first_kind(e));
-}
-
-/* Will another be wanted at once? */
-static bool is_in_use(const struct pv_endpoint *e, const struct pv_conn *c)
-{
-    return c->in_flight > 0 || (c->answered && pv_now(e->loop) < c->progress + IN_USE_US);
-}
-
-void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
-{
-    if (old->state != PV_CONN_READY && old->state != PV_CONN_SUSPECT)
-        return; /* it has been already */
-    if (is_in_use(e, old) && !find(e, old->kind, PV_CONN_OPENING) && !e->draining)
-        pv_conn_open(e, old->kind);
-    pv_conn_drain(old);
-}
-
-/* Has it left its probe, and nothing else, without an answer? */
-static bool is_deaf(const struct pv_conn *c)
-{
-    const struct pv_endpoint *e = c->endpoint;
-    bool waited =
-        !c->probe || pv_now(e->loop) >= c->probe->sent + pv_health_suspect_after(e->upstream);
-    return c->probed && waited && c->in_flight <= (c->probe != NULL);
-}
-
-void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
-{
-    enum pv_kind kind = first_kind(e);
-    if (e->draining || !pv_health_is_down(e->upstream))
-        return;
-    struct pv_conn *ready = find(e, kind, PV_CONN_READY);
-    bool deaf = ready && is_deaf(ready);
-    if ((!ready || deaf) && !addresses_at_hand(e))
-        return;
-    if (count(e, kind, PV_CONN_OPENING) >= (last_way_out ? TRIALS_MOST : 1))
-        return;
-    if (!pv_health_take_trial(e->upstream, pv_now(e->loop), last_way_out))
-        return;
-    if (ready && !deaf) {
-        pv_conn_probe(ready);
-        return;
-    }
-    pv_conn_open(e, kind);
-    if (deaf) /* it shows life, and answers nothing: a new one may */
-        pv_conn_drain(ready);
-}
-
 /* ---- what connections tell ---- */
 
 void pv_endpoint_turn_from(struct pv_endpoint *e, const struct pv_conn *c)
@@ -324,7 +75,7 @@ static struct pv_conn *longest_unheard(const struct pv_endpoint *e, enum pv_kind
 /* One that was silent speaks again, and another was opened in its place. */
 static void keep_limit(struct pv_endpoint *e, enum pv_kind kind)
 {
-    while (count(e, kind, PV_CONN_READY) > e->max_conns)
+    while (pv_dispatch_count(e, kind, PV_CONN_READY) > e->max_conns)
         pv_conn_drain(longest_unheard(e, kind));
 }
 
@@ -416,9 +167,9 @@ void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_out
     }
     if (!blamed && !c->answered && outcome != PV_GOOD)
         e->alone_until = pv_now(e->loop) + PV_BACKOFF_LAST_US;
-    if ((blamed || outcome == PV_NO_ROOM) && !find(e, c->kind, PV_CONN_OPENING) &&
-        !find(e, c->kind, PV_CONN_READY))
-        fail_waiting(e, c->kind, outcome, reason);
+    if ((blamed || outcome == PV_NO_ROOM) && !pv_dispatch_find(e, c->kind, PV_CONN_OPENING) &&
+        !pv_dispatch_find(e, c->kind, PV_CONN_READY))
+        pv_dispatch_fail_waiting(e, c->kind, outcome, reason);
     if (e->draining) {
         pv_undefer(&e->settle); /* behind the ends of what it carried */
         pv_defer(e->loop, &e->settle, run_settle);
@@ -430,8 +181,8 @@ void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_out
 void pv_endpoint_drain(struct pv_endpoint *e)
 {
     e->draining = true;
-    fail_waiting(e, PV_STREAM, PV_UNREACHABLE, "no longer configured");
-    fail_waiting(e, PV_DATAGRAM, PV_UNREACHABLE, "no longer configured");
+    pv_dispatch_fail_waiting(e, PV_STREAM, PV_UNREACHABLE, "no longer configured");
+    pv_dispatch_fail_waiting(e, PV_DATAGRAM, PV_UNREACHABLE, "no longer configured");
     pv_list_each_safe (it, &e->conns) {
         struct pv_conn *c = CONN(it);
         if (c->state == PV_CONN_OPENING)
@@ -456,7 +207,7 @@ enum pv_standing pv_endpoint_standing(const struct pv_endpoint *e)
     bool silent = false;
     if (e->draining || pv_health_is_down(e->upstream))
         return PV_STANDING_DOWN;
-    if (!has_addresses(e))
+    if (!pv_dispatch_has_addresses(e))
         return PV_STANDING_UNKNOWN;
     if (pv_health_is_doubtful(e->upstream) && is_busy(e))
         return PV_STANDING_SUSPECT;
@@ -503,11 +254,11 @@ void pv_endpoint_set_addresses(struct pv_endpoint *e, const struct pv_addr *addr
 
 void pv_endpoint_no_addresses(struct pv_endpoint *e, const char *reason)
 {
-    if (has_addresses(e))
+    if (pv_dispatch_has_addresses(e))
         return; /* the old ones still serve */
     pv_health_bad(e->upstream, pv_now(e->loop), PV_UNREACHABLE, reason);
-    fail_waiting(e, PV_STREAM, PV_UNREACHABLE, reason);
-    fail_waiting(e, PV_DATAGRAM, PV_UNREACHABLE, reason);
+    pv_dispatch_fail_waiting(e, PV_STREAM, PV_UNREACHABLE, reason);
+    pv_dispatch_fail_waiting(e, PV_DATAGRAM, PV_UNREACHABLE, reason);
 }
 
 /* After a failure of all of them the next race starts with another one. */

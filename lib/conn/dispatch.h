@@ -1,0 +1,15 @@
+/* Attempts to connections: which one takes it, when another is opened, which gives way. Shared by
+ * the parts of conn/endpoint, and nobody else. */
+#ifndef PV_CONN_DISPATCH_H
+#define PV_CONN_DISPATCH_H
+
+#include "conn/endpoint.h"
+
+bool pv_dispatch_has_addresses(const struct pv_endpoint *);
+struct pv_conn *pv_dispatch_find(const struct pv_endpoint *, enum pv_kind, enum pv_conn_state);
+/* Limits are for each kind: a stream is no help to who waits for a datagram socket. */
+unsigned pv_dispatch_count(const struct pv_endpoint *, enum pv_kind, enum pv_conn_state);
+void pv_dispatch_fail_waiting(struct pv_endpoint *, enum pv_kind, enum pv_outcome,
+                              const char *reason);
+
+#endif
