@@ -59,6 +59,9 @@ def report(name, binary, result):
     print(f"{'failed' if code else 'passed'}  fuzz_{name}: {count}", flush=True)
     if not code:
         return
+    for line in re.findall(r"^.*(?:ERROR: |SUMMARY: |runtime error: |Assertion |Base64: ).*$", text,
+                           re.MULTILINE)[:8]:
+        print(line[:230])
     print(text[-6000:])
     for path in inputs:
         print(f"to run it again: {os.path.relpath(binary)} {os.path.relpath(path)}", flush=True)
