@@ -115,18 +115,26 @@ static void put_address(struct sink *s, struct pv_reader *r, int family)
         puts_to(s, text);
 }
 
-/* Seconds since 1970 as YYYYMMDDHHmmSS [RFC 4034 §3.2]. Not gmtime(): that reads files. */
-static void put_time(struct sink *s, uint32_t t)
+/* Not gmtime(): that reads files. */
+struct pv_day pv_day_of(uint32_t t)
 {
-    uint32_t days = t / 86400 + 719468, rest = t % 86400; /* since 0000-03-01 */
+    uint32_t days = t / 86400 + 719468; /* since 0000-03-01 */
     uint32_t era = days / 146097, doe = days % 146097;
     uint32_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     uint32_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
     uint32_t m = (5 * doy + 2) / 153; /* 0 is March */
-    uint32_t day = doy - (153 * m + 2) / 5 + 1, month = m < 10 ? m + 3 : m - 9;
+    uint32_t month = m < 10 ? m + 3 : m - 9;
+    return (struct pv_day){yoe + era * 400 + (month <= 2), month, doy - (153 * m + 2) / 5 + 1};
+}
 
-    putf(s, "%04u%02u%02u%02u%02u%02u", yoe + era * 400 + (month <= 2), month, day, rest / 3600,
-         rest / 60 % 60, rest % 60);
+/* Seconds since 1970 as YYYYMMDDHHmmSS [RFC 4034 §3.2]. */
+static void put_time(struct sink *s, uint32_t t)
+{
+    struct pv_day d = pv_day_of(t);
+    uint32_t rest = t % 86400;
+
+    putf(s, "%04u%02u%02u%02u%02u%02u", d.year, d.month, d.day, rest / 3600, rest / 60 % 60,
+         rest % 60);
 }
 
 static void put_type(struct sink *s, uint16_t type)

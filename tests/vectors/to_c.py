@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Write the wire vectors as a C header: to_c.py dns-messages.json vectors.h"""
+"""Write vectors as a C header: to_c.py dns-messages.json vectors.h, to_c.py dnscrypt.json ..."""
 import json
 import sys
+from pathlib import Path
 
-STRUCTS = """/* Made from dns-messages.json by to_c.py. */
+BEGINNING = """/* Made from %s by to_c.py. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -12,7 +13,9 @@ struct bytes {
     const uint8_t *at;
     size_t length;
 };
-struct query_vector {
+"""
+
+MESSAGES = """struct query_vector {
     const char *id, *action, *reason;
     bool tcp;
     struct bytes message, response; /* response.at NULL: none */
@@ -49,6 +52,49 @@ struct truncation_vector {
 };
 """
 
+DNSCRYPT = """struct key_vector {
+    const char *id;
+    struct bytes key;
+};
+struct certificate_vector {
+    const char *id, *reason; /* reason NULL: usable */
+    uint32_t now;
+    struct bytes record;
+};
+struct choice_vector {
+    const char *id;
+    bool allow_xsalsa;
+    uint32_t now;
+    struct bytes record[2];
+    int expect; /* -1: none */
+};
+struct txt_vector {
+    const char *id;
+    struct bytes message, record[2];
+};
+struct sealed_vector {
+    const char *id;
+    unsigned construction;
+    size_t padded;
+    struct bytes message, nonce, shared, magic, client, packet;
+};
+struct opened_vector {
+    const char *id, *reason; /* reason NULL: accepted */
+    unsigned construction;
+    struct bytes shared, nonce, packet, message;
+};
+struct relay_vector {
+    const char *id, *server;
+    struct bytes prefix;
+};
+struct pad_datagram_vector {
+    size_t message, least, padded;
+};
+struct pad_stream_vector {
+    size_t message, allowed[4];
+};
+"""
+
 
 def text(value):
     return "NULL" if value is None else json.dumps(value)
@@ -78,10 +124,7 @@ class Header:
             f"{{\n{body}}};\n")
 
 
-def main():
-    with open(sys.argv[1], encoding="utf-8") as f:
-        data = json.load(f)
-    h = Header()
+def messages(h, data):
     h.table("query", [
         [text(v["id"]), text(v["expect"]["action"]), text(v["expect"].get("reason", "")),
          truth(v["transport"] == "tcp"), h.octets(v["hex"]),
@@ -105,8 +148,52 @@ def main():
     h.table("truncation", [
         [text(v["id"]), str(v["limit"]), h.octets(v["client_query_hex"]),
          h.octets(v["upstream_hex"]), h.octets(v["expect_hex"])] for v in data["truncation"]])
+
+
+def pair(h, values):
+    return "{%s}" % ", ".join(h.octets(v) for v in (values + [None, None])[:2])
+
+
+def dnscrypt(h, data):
+    h.table("key", [[text(k), h.octets(v)] for k, v in data["keys"].items()]
+            + [[text(f"shared_{v['es_version']}"), h.octets(v["hex"])] for v in data["shared_keys"]]
+            + [[text("weak"), h.octets(data["weak_public_key"]["hex"])]])
+    h.table("certificate", [
+        [text(v["id"]), text(v["reason"]), str(v["now"]), h.octets(v["hex"])]
+        for v in data["certificates"]])
+    h.table("choice", [
+        [text(v["id"]), truth(v["allow_es1"]), str(v["now"]), pair(h, v["certs"]),
+         str(-1 if v["expect_index"] is None else v["expect_index"])]
+        for v in data["certificate_selection"]])
+    h.table("txt", [[text(v["id"]), h.octets(v["hex"]), pair(h, v["expect_blobs"])]
+                    for v in data["certificate_txt"]])
+    h.table("sealed", [
+        [text(v["id"]), str(v["es_version"]), str(v["padded_length"]), h.octets(v["dns_query"]),
+         h.octets(v["client_nonce"]), h.octets(v["shared_key"]), h.octets(v["client_magic"]),
+         h.octets(v["client_public_key"]), h.octets(v["datagram"])]
+        for v in data["query_encrypt"]])
+    h.table("opened", [
+        [text(v["id"]), text(v.get("reason")), str(v["es_version"]), h.octets(v["shared_key"]),
+         h.octets(v["expected_client_nonce"]), h.octets(v["datagram"]),
+         h.octets(v.get("dns_response"))] for v in data["response_decrypt"]])
+    h.table("relay", [[text(v["id"]), text(v["server"]), h.octets(v["prefix"])]
+                      for v in data["relay"]])
+    h.table("pad_datagram", [[str(v["dns_length"]), str(v["udp_min"]), str(v["padded"])]
+                             for v in data["udp_padding"]])
+    h.table("pad_stream", [[str(v["dns_length"]), "{%s}" % ", ".join(map(str, v["allowed_padded"]))]
+                           for v in data["tcp_padding"]])
+
+
+KINDS = {"dns-messages": (MESSAGES, messages), "dnscrypt": (DNSCRYPT, dnscrypt)}
+
+
+def main():
+    source = Path(sys.argv[1])
+    structs, fill = KINDS[source.stem]
+    h = Header()
+    fill(h, json.loads(source.read_text(encoding="utf-8")))
     with open(sys.argv[2], "w", encoding="utf-8") as f:
-        f.write(STRUCTS + "".join(h.arrays) + "".join(h.tables))
+        f.write(BEGINNING % source.name + structs + "".join(h.arrays) + "".join(h.tables))
 
 
 main()
