@@ -53,10 +53,11 @@ static void ask(bool get)
 
 static void drop(unsigned k)
 {
-    if (!h2 || count == 0 || requests[k % count].ended)
+    struct request *r = count > 0 ? &requests[k % count] : NULL; /* others may come meanwhile */
+    if (!h2 || !r || r->ended)
         return;
-    pv_h2_drop(h2, requests[k % count].id);
-    requests[k % count].ended = true;
+    r->ended = true;
+    pv_h2_drop(h2, r->id);
 }
 
 /* ---- what it tells ---- */
