@@ -35,6 +35,11 @@ bool pv_conn_takes(const struct pv_conn *c)
     return c->state == PV_CONN_READY && c->endpoint->proto->room(c) > 0;
 }
 
+bool pv_conn_is_barred(const struct pv_conn *c)
+{
+    return c->state == PV_CONN_READY && c->in_flight == 0 && c->endpoint->proto->room(c) == 0;
+}
+
 struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind)
 {
     struct pv_conn *c = calloc(1, sizeof *c + e->proto->conn_size);
@@ -193,14 +198,29 @@ static void ask_for_life(struct pv_conn *c)
     c->endpoint->proto->ping(c);
 }
 
+static void clock_unused(struct pv_conn *c)
+{
+    uint64_t now = pv_now(loop_of(c)), due = idle_due(c);
+    if (!pv_conn_is_barred(c))
+        c->barred = 0;
+    else if (!c->barred)
+        c->barred = now;
+    bool barred = c->barred && now >= c->barred + PV_BARRED_US;
+    if (barred && c->missed && !pv_endpoint_has_another(c->endpoint, c->kind))
+        pv_conn_lost(c, PV_UNOPENED, "takes no more requests");
+    else if (barred || now >= due)
+        retire(c);
+    else if (c->barred && c->barred + PV_BARRED_US < due)
+        pv_timer_set(loop_of(c), &c->clock, c->barred + PV_BARRED_US, clock_fired);
+    else
+        pv_timer_set(loop_of(c), &c->clock, due, clock_fired);
+}
+
 static void clock_ready(struct pv_conn *c)
 {
     uint64_t now = pv_now(loop_of(c));
     if (c->in_flight == 0) {
-        if (now >= idle_due(c))
-            retire(c);
-        else
-            pv_timer_set(loop_of(c), &c->clock, idle_due(c), clock_fired);
+        clock_unused(c);
         return;
     }
     uint64_t limit = pv_health_suspect_after(c->endpoint->upstream);
@@ -267,6 +287,15 @@ void pv_conn_suspect(struct pv_conn *c)
     ask_for_life(c);
 }
 
+void pv_conn_bar(struct pv_conn *c, bool missed)
+{
+    uint64_t now = pv_now(loop_of(c));
+    c->missed = missed || (c->barred && c->missed);
+    c->barred = c->barred ? c->barred : now;
+    if (c->clock.due > c->barred + PV_BARRED_US)
+        pv_timer_set(loop_of(c), &c->clock, c->barred + PV_BARRED_US, clock_fired);
+}
+
 static void probe_ended(struct pv_attempt *a)
 {
     free_probe(a->owner);
@@ -294,6 +323,7 @@ void pv_conn_send(struct pv_conn *c, struct pv_attempt *a)
 {
     struct pv_loop *loop = loop_of(c);
     a->conn = c;
+    c->barred = 0;
     a->sent = pv_now(loop);
     a->reused = c->answered;
     a->resumed = c->facts.resumed;
@@ -396,6 +426,10 @@ void pv_conn_replace(struct pv_conn *c)
 
 void pv_conn_widened(struct pv_conn *c)
 {
+    if (pv_conn_is_barred(c))
+        pv_conn_bar(c, false);
+    else
+        c->barred = 0;
     if (c->state == PV_CONN_READY)
         pv_endpoint_pump(c->endpoint);
 }

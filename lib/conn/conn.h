@@ -18,6 +18,7 @@ enum {
     PV_DEAD_AFTER_US = 2000000, /* after the overdue attempt was sent, at least [V9] */
     PV_IDLE_MS = 30000,         /* where the peer names no limit [V7] */
     PV_CONN_CROWDED = 256,      /* in flight: then a second connection is opened [V3] */
+    PV_BARRED_US = 500000,      /* so long may one that carries nothing take nothing */
 };
 
 struct pv_conn {
@@ -30,9 +31,11 @@ struct pv_conn {
     unsigned address;          /* endpoint->address_first when it was opened */
     uint64_t opened, progress; /* µs: begun; the last whole message */
     uint64_t overdue;          /* silent: when the unanswered attempt was sent; else 0 */
+    uint64_t barred;           /* since when it has carried nothing and taken nothing; else 0 */
     uint64_t last_used;        /* age seconds: pooled connections do not survive a long sleep */
     uint32_t idle_ms;
     bool answered; /* has given at least one answer */
+    bool missed;   /* somebody was turned away since it is barred */
     bool probed;   /* since its last answer to a question */
     struct pv_conn_facts facts;
     struct pv_timer clock, wake;
@@ -43,6 +46,10 @@ struct pv_conn {
 
 struct pv_conn *pv_conn_open(struct pv_endpoint *, enum pv_kind); /* NULL: no memory */
 bool pv_conn_takes(const struct pv_conn *);                       /* ready and has room */
+/* Ready and carries nothing, and takes nothing all the same. */
+bool pv_conn_is_barred(const struct pv_conn *);
+/* It has PV_BARRED_US to change its mind; missed: somebody is turned away for it. */
+void pv_conn_bar(struct pv_conn *, bool missed);
 /* Give it an attempt (pv_conn_takes was true). */
 void pv_conn_send(struct pv_conn *, struct pv_attempt *);
 /* An attempt leaves (answered, failed, dropped): bookkeeping, and the clocks. */

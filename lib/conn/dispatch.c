@@ -28,6 +28,16 @@ struct pv_conn *pv_dispatch_find(const struct pv_endpoint *e, enum pv_kind kind,
     return NULL;
 }
 
+struct pv_conn *pv_dispatch_usable(const struct pv_endpoint *e, enum pv_kind kind)
+{
+    pv_list_each (it, &e->conns) {
+        struct pv_conn *c = CONN(it);
+        if (c->kind == kind && c->state == PV_CONN_READY && !pv_conn_is_barred(c))
+            return c;
+    }
+    return NULL;
+}
+
 unsigned pv_dispatch_count(const struct pv_endpoint *e, enum pv_kind kind, enum pv_conn_state state)
 {
     unsigned n = 0;
@@ -40,10 +50,16 @@ bool pv_endpoint_has_ready(const struct pv_endpoint *e, uint64_t since_us)
 {
     pv_list_each (it, &e->conns) {
         const struct pv_conn *c = CONN(it);
-        if (c->kind == first_kind(e) && c->state == PV_CONN_READY && c->opened >= since_us)
+        if (c->kind == first_kind(e) && c->state == PV_CONN_READY && c->opened >= since_us &&
+            !pv_conn_is_barred(c))
             return true;
     }
     return false;
+}
+
+bool pv_endpoint_has_another(const struct pv_endpoint *e, enum pv_kind kind)
+{
+    return pv_dispatch_usable(e, kind) || pv_dispatch_find(e, kind, PV_CONN_OPENING);
 }
 
 bool pv_dispatch_has_addresses(const struct pv_endpoint *e)
@@ -157,12 +173,21 @@ static void open_one(struct pv_endpoint *e, enum pv_kind kind)
     if (pv_health_is_down(e->upstream)) {
         char reason[100];
         pv_health_reason(e->upstream, reason, sizeof reason);
-        if (!pv_dispatch_find(e, kind, PV_CONN_READY))
+        if (!pv_dispatch_usable(e, kind))
             pv_dispatch_fail_waiting(e, kind, PV_UNREACHABLE, reason);
         return;
     }
     if (wants_one_more(e, kind) && !pv_conn_open(e, kind))
         pv_dispatch_fail_waiting(e, kind, PV_NO_ROOM, "no memory for a connection");
+}
+
+/* Those that take nothing, though they could, do not stay for ever. */
+static void bar(struct pv_endpoint *e, enum pv_kind kind)
+{
+    pv_list_each (it, &e->conns) {
+        if (CONN(it)->kind == kind && pv_conn_is_barred(CONN(it)))
+            pv_conn_bar(CONN(it), true);
+    }
 }
 
 /* Give waiting attempts to connections; open one more where some are left, or all are crowded. */
@@ -184,8 +209,10 @@ void pv_endpoint_pump(struct pv_endpoint *e)
         pv_conn_send(c, a);
     }
     for (unsigned kind = 0; kind < 2; kind++) {
-        if (wanted[kind])
+        if (wanted[kind]) {
+            bar(e, kind);
             open_one(e, kind);
+        }
     }
     e->pumping = false;
 }
@@ -222,13 +249,13 @@ void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
     pv_conn_drain(old);
 }
 
-/* Has it left its probe, and nothing else, without an answer? */
+/* Has it left its probe, and nothing else, without an answer? Or takes nothing? */
 static bool is_deaf(const struct pv_conn *c)
 {
     const struct pv_endpoint *e = c->endpoint;
     bool waited =
         !c->probe || pv_now(e->loop) >= c->probe->sent + pv_health_suspect_after(e->upstream);
-    return c->probed && waited && c->in_flight <= (c->probe != NULL);
+    return (c->probed && waited && c->in_flight <= (c->probe != NULL)) || pv_conn_is_barred(c);
 }
 
 void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
@@ -236,7 +263,9 @@ void pv_endpoint_trial(struct pv_endpoint *e, bool last_way_out)
     enum pv_kind kind = first_kind(e);
     if (e->draining || !pv_health_is_down(e->upstream))
         return;
-    struct pv_conn *ready = pv_dispatch_find(e, kind, PV_CONN_READY);
+    struct pv_conn *ready = pv_dispatch_usable(e, kind);
+    if (!ready)
+        ready = pv_dispatch_find(e, kind, PV_CONN_READY);
     bool deaf = ready && is_deaf(ready);
     if ((!ready || deaf) && !addresses_at_hand(e))
         return;

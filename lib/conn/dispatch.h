@@ -7,6 +7,8 @@
 
 bool pv_dispatch_has_addresses(const struct pv_endpoint *);
 struct pv_conn *pv_dispatch_find(const struct pv_endpoint *, enum pv_kind, enum pv_conn_state);
+/* Ready, and not barred. */
+struct pv_conn *pv_dispatch_usable(const struct pv_endpoint *, enum pv_kind);
 /* Limits are for each kind: a stream is no help to who waits for a datagram socket. */
 unsigned pv_dispatch_count(const struct pv_endpoint *, enum pv_kind, enum pv_conn_state);
 void pv_dispatch_fail_waiting(struct pv_endpoint *, enum pv_kind, enum pv_outcome,

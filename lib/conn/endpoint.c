@@ -122,7 +122,7 @@ static bool works_beside(const struct pv_endpoint *e, const struct pv_conn *c)
     pv_list_each (it, &e->conns) {
         const struct pv_conn *other = CONN(it);
         if (other->kind == c->kind && other->state == PV_CONN_READY && other->answered &&
-            other->progress + recent > c->opened)
+            other->progress + recent > c->opened && !pv_conn_is_barred(other))
             return true;
     }
     return false;
@@ -168,7 +168,7 @@ void pv_endpoint_conn_gone(struct pv_endpoint *e, struct pv_conn *c, enum pv_out
     if (!blamed && !c->answered && outcome != PV_GOOD)
         e->alone_until = pv_now(e->loop) + PV_BACKOFF_LAST_US;
     if ((blamed || outcome == PV_NO_ROOM) && !pv_dispatch_find(e, c->kind, PV_CONN_OPENING) &&
-        !pv_dispatch_find(e, c->kind, PV_CONN_READY))
+        !pv_dispatch_usable(e, c->kind))
         pv_dispatch_fail_waiting(e, c->kind, outcome, reason);
     if (e->draining) {
         pv_undefer(&e->settle); /* behind the ends of what it carried */
@@ -214,9 +214,11 @@ enum pv_standing pv_endpoint_standing(const struct pv_endpoint *e)
     uint64_t late = pv_now(e->loop) - pv_health_hedge_after(e->upstream);
     pv_list_each (it, &e->conns) {
         struct pv_conn *c = CONN(it);
-        if (c->state == PV_CONN_READY)
+        bool barred = pv_conn_is_barred(c);
+        if (c->state == PV_CONN_READY && !barred)
             return PV_STANDING_GOOD;
-        if (c->state == PV_CONN_SUSPECT || (c->state == PV_CONN_OPENING && c->opened < late))
+        if (barred || c->state == PV_CONN_SUSPECT ||
+            (c->state == PV_CONN_OPENING && c->opened < late))
             silent = true;
     }
     return silent ? PV_STANDING_SUSPECT : PV_STANDING_GOOD;

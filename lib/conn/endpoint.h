@@ -49,8 +49,8 @@ void pv_endpoint_drain(struct pv_endpoint *);
 /* Best first. */
 enum pv_standing {
     PV_STANDING_GOOD,    /* up; has a connection, or may open one */
-    PV_STANDING_SUSPECT, /* up, but all its connections are silent and no new one is ready; or it
-                            was down, and its first question since is under way */
+    PV_STANDING_SUSPECT, /* up, but all its connections are silent, or take nothing, and no new one
+                            is ready; or it was down, and its first question since is under way */
     PV_STANDING_UNKNOWN, /* no address known yet */
     PV_STANDING_DOWN,
 };
@@ -78,6 +78,8 @@ void pv_endpoint_turn_from(struct pv_endpoint *, const struct pv_conn *);
 void pv_endpoint_conn_healed(struct pv_endpoint *, struct pv_conn *);
 void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outcome,
                            const char *reason);
+/* Is there one that takes attempts, or may soon? */
+bool pv_endpoint_has_another(const struct pv_endpoint *, enum pv_kind);
 void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);
 void pv_endpoint_pump(struct pv_endpoint *);                 /* a connection has room again */
 void pv_endpoint_answered(struct pv_endpoint *, bool probe); /* the upstream is good */

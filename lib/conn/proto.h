@@ -170,7 +170,7 @@ void pv_conn_replace(struct pv_conn *);
 /* A sign of life: a whole message that belongs to this connection came, though not an answer to a
  * living attempt. */
 void pv_conn_progress(struct pv_conn *);
-/* It takes more attempts than it did. */
+/* It takes more attempts than it did, or fewer. */
 void pv_conn_widened(struct pv_conn *);
 /* The peer's idle limit [RFC 7828]: close before it runs out. */
 void pv_conn_set_idle(struct pv_conn *, uint32_t ms);

@@ -42,7 +42,7 @@ struct conn {
     struct pv_conn *conn;
     struct sim_server *server;
     unsigned serial;
-    bool open, closed, silent;
+    bool open, closed, silent, barred;
     uint64_t due;  /* of opening */
     uint64_t pong; /* due; 0: none */
     struct pv_list held;
@@ -91,7 +91,7 @@ static unsigned conn_room(const struct pv_conn *c)
     unsigned used = 0;
     pv_list_each (it, &s->held)
         used += pv_container(it, struct held, link)->attempt != NULL;
-    return s->open && used < s->server->room ? s->server->room - used : 0;
+    return s->open && !s->barred && used < s->server->room ? s->server->room - used : 0;
 }
 
 static void remember(struct sim_server *server, const struct sim_message *m)
@@ -453,6 +453,25 @@ void sim_silence_all(struct sim_server *server)
 void sim_unsilence_all(struct sim_server *server)
 {
     set_silent(server, false);
+}
+
+static void set_barred(struct sim_server *server, bool barred)
+{
+    pv_list_each_safe (it, &server->conns) {
+        struct conn *s = pv_container(it, struct conn, link);
+        s->barred = barred;
+        pv_conn_widened(s->conn);
+    }
+}
+
+void sim_bar_all(struct sim_server *server)
+{
+    set_barred(server, true);
+}
+
+void sim_unbar_all(struct sim_server *server)
+{
+    set_barred(server, false);
 }
 
 unsigned sim_conns(const struct sim_server *server)

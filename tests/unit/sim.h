@@ -149,6 +149,9 @@ void sim_close_all(struct sim_server *);     /* the server closes them */
 void sim_replace_all(struct sim_server *);   /* the server says that it will close them */
 void sim_silence_all(struct sim_server *);   /* nothing comes from them any more */
 void sim_unsilence_all(struct sim_server *); /* it does again, what was held back first */
+/* They take nothing more; what they have goes on. */
+void sim_bar_all(struct sim_server *);
+void sim_unbar_all(struct sim_server *);
 unsigned sim_conns(const struct sim_server *);
 
 unsigned sim_asked(const struct sim_server *, const char *name); /* questions for this name */
