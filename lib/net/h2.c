@@ -123,6 +123,7 @@ bool pv_h2_send(struct pv_h2 *h, const struct pv_h2_request *what, void *owner, 
         return false;
     r->h2 = h;
     r->owner = owner;
+    r->begun = pv_now(h->loop);
     r->length = length;
     pv_h2_response_init(&r->response);
     if (length)
@@ -164,20 +165,59 @@ void pv_h2_drop(struct pv_h2 *h, uint32_t id)
     write_or_fail_later(h);
 }
 
+static bool is_held(const struct pv_h2_stream *r)
+{
+    return r->state != PV_H2_ENDED && r->sent < r->length;
+}
+
+uint64_t pv_h2_held_since(const struct pv_h2 *h)
+{
+    pv_list_each (it, &h->requests) {
+        const struct pv_h2_stream *r = pv_container(it, struct pv_h2_stream, link);
+        if (is_held(r))
+            return r->begun;
+    }
+    return 0;
+}
+
+bool pv_h2_is_held(const struct pv_h2 *h, uint32_t id)
+{
+    const struct pv_h2_stream *r = find(h, (int32_t)id);
+    return r && is_held(r);
+}
+
+void pv_h2_take_back_held(struct pv_h2 *h)
+{
+    h->inside = true; /* what is told in here may close it */
+    pv_list_each_safe (it, &h->requests) {
+        struct pv_h2_stream *r = pv_container(it, struct pv_h2_stream, link);
+        if (is_held(r) && !h->closed)
+            pv_h2_stream_reset(r, PV_H2_HELD, "the server does not let it out");
+    }
+    h->inside = false;
+    if (h->closed)
+        destroy(h);
+    else
+        write_or_fail_later(h);
+}
+
 void pv_h2_ping(struct pv_h2 *h)
 {
     if (nghttp2_submit_ping(h->session, NGHTTP2_FLAG_NONE, NULL) == 0)
         write_or_fail_later(h);
 }
 
-unsigned pv_h2_room(const struct pv_h2 *h)
+unsigned pv_h2_room(const struct pv_h2 *h, size_t body)
 {
     unsigned used = h->count[PV_H2_AWAITED] + h->count[PV_H2_DROPPED] + h->count[PV_H2_ENDED];
     if (!h->session || h->leaving || used >= h->streams ||
         !nghttp2_session_check_request_allowed(h->session) ||
         pv_stream_unsent(h->stream) > OUT_CROWDED)
         return 0;
-    return h->streams - used;
+    int32_t window = nghttp2_session_get_remote_window_size(h->session);
+    size_t bodies = window < 0 ? 0 : (size_t)window / (body ? body : 1);
+    unsigned most = h->streams - used;
+    return body && bodies < most ? (unsigned)bodies : most;
 }
 
 unsigned pv_h2_streams(const struct pv_h2 *h)

@@ -8,6 +8,7 @@
 
 enum pv_h2_fault {
     PV_H2_UNPROCESSED, /* not looked at: may be sent again, elsewhere */
+    PV_H2_HELD,        /* taken back before it was out */
     PV_H2_CALM,        /* the server has too much of us */
     PV_H2_RESET,       /* otherwise ended by the server, or out of bounds */
 };
@@ -42,8 +43,9 @@ struct pv_h2_request {
  * the server has told its limit. NULL: no memory. */
 struct pv_h2 *pv_h2_open(struct pv_loop *, const struct pv_stream_options *, unsigned streams,
                          const struct pv_h2_events *, void *arg);
-/* How many more requests now. */
-unsigned pv_h2_room(const struct pv_h2 *);
+/* How many more requests now, each with a body of so many octets: as many as the connection's
+ * window lets out. A stream's own may open when the server has seen its head. */
+unsigned pv_h2_room(const struct pv_h2 *, size_t body);
 unsigned pv_h2_streams(const struct pv_h2 *); /* the server's limit, or what was assumed */
 unsigned pv_h2_awaited(const struct pv_h2 *); /* requests whose end is still to be told */
 /* owner comes back with the end; ret_id is for pv_h2_drop(). Leaves with all else of the turn.
@@ -52,6 +54,12 @@ bool pv_h2_send(struct pv_h2 *, const struct pv_h2_request *, void *owner, uint3
 /* Nobody waits for this one any more. It is left to end by itself: a server may take many resets
  * for an attack. Only where many are left is the stream reset. */
 void pv_h2_drop(struct pv_h2 *, uint32_t id);
+/* When the oldest request was sent whose body the server's windows hold back; 0: there is none. To
+ * the server it has not been asked, however alive the connection is. */
+uint64_t pv_h2_held_since(const struct pv_h2 *);
+bool pv_h2_is_held(const struct pv_h2 *, uint32_t id);
+/* They fail. */
+void pv_h2_take_back_held(struct pv_h2 *);
 void pv_h2_ping(struct pv_h2 *);
 const struct pv_tls_facts *pv_h2_tls_facts(const struct pv_h2 *);
 /* Says GOAWAY where it can, closes, frees (inside its own events: when they return). NULL is fine.

@@ -58,11 +58,10 @@ static void fail(struct pv_h2_stream *r, enum pv_h2_fault fault, const char *rea
         h->events->failed(h->arg, r->owner, fault, reason);
 }
 
-/* Our own end of a stream: it stays until nghttp2 has closed it. */
-static void reset(struct pv_h2_stream *r, const char *reason)
+void pv_h2_stream_reset(struct pv_h2_stream *r, enum pv_h2_fault fault, const char *reason)
 {
     nghttp2_submit_rst_stream(r->h2->session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_CANCEL);
-    fail(r, PV_H2_RESET, reason);
+    fail(r, fault, reason);
 }
 
 bool pv_h2_is_within_budget(struct pv_h2 *h)
@@ -128,10 +127,10 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
         return 0;
     switch (pv_h2_response_add(&r->response, bytes, n)) {
     case PV_H2_TOO_LARGE:
-        reset(r, "a response of more than 65535 octets");
+        pv_h2_stream_reset(r, PV_H2_RESET, "a response of more than 65535 octets");
         break;
     case PV_H2_NO_MEMORY:
-        reset(r, "no memory for a response");
+        pv_h2_stream_reset(r, PV_H2_RESET, "no memory for a response");
         break;
     case PV_H2_ADDED:
         pv_h2_budget_body(&h->budget, n);
@@ -160,10 +159,8 @@ static void on_settings(struct pv_h2 *h)
 {
     uint32_t most =
         nghttp2_session_get_remote_settings(h->session, NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
-    unsigned before = h->streams;
     h->streams = most < STREAMS_MOST ? most : STREAMS_MOST;
-    if (h->streams != before)
-        h->events->room(h->arg);
+    h->events->room(h->arg);
 }
 
 void pv_h2_leave(struct pv_h2 *h)
@@ -192,6 +189,10 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_SETTINGS:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))
             on_settings(h);
+        break;
+    case NGHTTP2_WINDOW_UPDATE:
+        if (frame->hd.stream_id == 0)
+            h->events->room(h->arg);
         break;
     case NGHTTP2_PING:
         if (frame->hd.flags & NGHTTP2_FLAG_ACK)

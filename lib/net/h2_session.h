@@ -19,6 +19,7 @@ struct pv_h2_stream {
     int32_t id;
     enum pv_h2_state state;
     void *owner;
+    uint64_t begun; /* µs */
     unsigned informational;
     struct pv_h2_response response;
     size_t length, sent;
@@ -45,6 +46,8 @@ struct pv_h2 {
 
 void pv_h2_stream_become(struct pv_h2_stream *, enum pv_h2_state);
 void pv_h2_stream_free(struct pv_h2_stream *);
+/* Our own end of it: it stays until nghttp2 has closed it. */
+void pv_h2_stream_reset(struct pv_h2_stream *, enum pv_h2_fault, const char *reason);
 /* Why it is over; the first reason stands. */
 void pv_h2_note(struct pv_h2 *, enum pv_stream_fault, const char *format, ...) PV_PRINTF(3, 4);
 /* False, with a note: the server sends too much that is no part of a response. */

@@ -14,7 +14,9 @@ enum {
     IDLE_MS = 60000,    /* [W13] */
     REST_MOST_S = 60,   /* of a Retry-After [W15] */
     GET_MOST = 2048,    /* octets of a message: servers bound their paths */
+    POST_USUAL = 512,   /* octets of one, padded, of almost any name */
     SHOWN = 64,         /* octets of what is no DNS message, for the log */
+    HELD_US = 500000,   /* so long may a request wait for a window */
     REFUSED_MOST = 16,  /* streams of one connection, in a row: then it is no accident */
 };
 
@@ -33,6 +35,7 @@ struct doh {
     struct pv_tls_context *tls; /* with the tickets */
     unsigned streams;           /* what the last connection learnt */
     bool get;                   /* POST was refused */
+    bool held;                  /* the last connection let no question out */
 };
 
 struct doh_conn {
@@ -40,12 +43,18 @@ struct doh_conn {
     struct pv_h2 *h2;
     bool answered; /* with a DNS message */
     bool served, leaving;
+    bool watches;     /* over a request that is held back */
     unsigned refused; /* streams since the last response */
 };
 
 static struct doh_conn *doh_conn(const struct pv_conn *c)
 {
     return pv_conn_state(c);
+}
+
+static struct doh *doh(const struct pv_conn *c)
+{
+    return pv_endpoint_state(pv_conn_endpoint(c));
 }
 
 static const struct site *site_of(const struct pv_conn *c)
@@ -185,7 +194,7 @@ static void give_up(struct pv_conn *c, enum pv_outcome outcome, const char *why)
 /* A session resumed would bring the same verdict, even if the server's mind has changed. */
 static void distrust(struct pv_conn *c, const char *why)
 {
-    const struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(c));
+    const struct doh *endpoint = doh(c);
     pv_tls_tickets_drop(endpoint->tls);
     give_up(c, PV_UNTRUSTED, why);
 }
@@ -213,7 +222,7 @@ static void rest(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_res
 /* The other method, if it has not been tried: for this question again, and from now on. */
 static bool change_method(struct pv_conn *c, struct pv_attempt *a, bool to_get)
 {
-    struct doh *d = pv_endpoint_state(pv_conn_endpoint(c));
+    struct doh *d = doh(c);
     if (site_of(c)->method != AUTO || d->get == to_get)
         return false;
     d->get = to_get;
@@ -288,6 +297,7 @@ static void response(void *arg, void *request, const struct pv_h2_response *r)
 {
     struct doh_conn *d = arg;
     d->served = true;
+    doh(d->conn)->held = false;
     d->refused = 0;
     if (r->status >= 200 && r->status < 300)
         answered(d->conn, request, r);
@@ -299,7 +309,8 @@ static void failed(void *arg, void *request, enum pv_h2_fault fault, const char 
 {
     struct doh_conn *d = arg;
     struct pv_endpoint *e = pv_conn_endpoint(d->conn);
-    bool again = fault == PV_H2_UNPROCESSED && (d->leaving || d->refused++ < REFUSED_MOST);
+    bool again = fault == PV_H2_HELD ||
+                 (fault == PV_H2_UNPROCESSED && (d->leaving || d->refused++ < REFUSED_MOST));
     /* It was of no use at all: another one would not be either. */
     if (again && d->leaving && !d->served && pv_h2_awaited(d->h2) == 0) {
         pv_conn_lost(d->conn, PV_DIED_FRESH, "the server says goodbye at once");
@@ -319,8 +330,9 @@ static void alive(void *arg)
 static void room_changed(void *arg)
 {
     struct doh_conn *d = arg;
-    struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(d->conn));
-    endpoint->streams = pv_h2_streams(d->h2);
+    struct doh *endpoint = doh(d->conn);
+    unsigned streams = pv_h2_streams(d->h2);
+    endpoint->streams = streams > 0 ? streams : 1; /* the next one may take some */
     pv_conn_widened(d->conn);
 }
 
@@ -361,22 +373,55 @@ static void open(struct pv_conn *c)
         pv_conn_wake_at(c, pv_now(pv_endpoint_loop(e)));
 }
 
+/* The server's windows do not let a question out, while others may be answered and pings are: it
+ * would wait in vain. It goes to another connection, whose first window is the standard's; where
+ * that was of no use either, this upstream is not. */
+static void move_held(struct pv_conn *c)
+{
+    struct doh_conn *d = doh_conn(c);
+    struct doh *endpoint = doh(c);
+    if (!d->served && endpoint->held) {
+        pv_conn_lost(c, PV_SERVER_FAILED, "the server lets no question out");
+        return;
+    }
+    endpoint->held = !d->served;
+    pv_conn_drain(c);
+    if (d->h2)
+        pv_h2_take_back_held(d->h2);
+}
+
+static void watch_held(struct pv_conn *c)
+{
+    uint64_t since = pv_h2_held_since(doh_conn(c)->h2);
+    doh_conn(c)->watches = since > 0;
+    if (since > 0)
+        pv_conn_wake_at(c, since + HELD_US);
+}
+
 static void wake_conn(struct pv_conn *c)
 {
-    pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
+    struct doh_conn *d = doh_conn(c);
+    uint64_t since = d->h2 ? pv_h2_held_since(d->h2) : 0;
+    if (!d->h2)
+        pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
+    else if (since > 0 && pv_now(pv_endpoint_loop(pv_conn_endpoint(c))) >= since + HELD_US)
+        move_held(c);
+    else
+        watch_held(c);
 }
 
 static unsigned room(const struct pv_conn *c)
 {
     const struct doh_conn *d = doh_conn(c);
-    return d->h2 ? pv_h2_room(d->h2) : 0;
+    const struct doh *endpoint = doh(c);
+    return d->h2 ? pv_h2_room(d->h2, endpoint->get ? 0 : POST_USUAL) : 0;
 }
 
 static bool send_message(struct pv_conn *c, struct pv_attempt *a, const uint8_t *message,
                          size_t length)
 {
     const struct site *s = site_of(c);
-    const struct doh *endpoint = pv_endpoint_state(pv_conn_endpoint(c));
+    const struct doh *endpoint = doh(c);
     struct doh_conn *d = doh_conn(c);
     char path[sizeof s->get_prefix + GET_MOST * 4 / 3 + 4];
     struct pv_h2_request request = {.scheme = "https",
@@ -392,7 +437,11 @@ static bool send_message(struct pv_conn *c, struct pv_attempt *a, const uint8_t 
         request.path = path;
         request.body = NULL;
     }
-    return pv_h2_send(d->h2, &request, a, &a->id);
+    if (!pv_h2_send(d->h2, &request, a, &a->id))
+        return false;
+    if (!d->watches && pv_h2_is_held(d->h2, a->id))
+        watch_held(c);
+    return true;
 }
 
 /* The id is 0, so that equal questions are equal requests [RFC 8484 §4.1]. */

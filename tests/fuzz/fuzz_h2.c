@@ -43,7 +43,7 @@ static void ask(bool get)
                                        .type = "application/dns-message",
                                        .body = get ? NULL : body,
                                        .length = sizeof body};
-    if (!h2 || count == REQUESTS || pv_h2_room(h2) == 0)
+    if (!h2 || count == REQUESTS || pv_h2_room(h2, 0) == 0)
         return;
     struct request *r = &requests[count++];
     PV_BUG_IF(leaving);
@@ -196,7 +196,7 @@ static void event(unsigned what)
         frame(what - 8);
     }
     world_settle(&world);
-    PV_BUG_IF(h2 && pv_h2_room(h2) > pv_h2_streams(h2));
+    PV_BUG_IF(h2 && pv_h2_room(h2, 0) > pv_h2_streams(h2));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
