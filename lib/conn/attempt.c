@@ -104,7 +104,7 @@ bool pv_attempt_answered(struct pv_attempt *a, const uint8_t *message, size_t le
     pv_health_sample(e->upstream, pv_now(e->loop) - a->sent);
     bool cut = a->kind == PV_DATAGRAM && a->reply.truncated;
     end(a, cut ? PV_TRUNCATED : PV_GOOD, cut ? "answer was cut" : "", true);
-    pv_endpoint_answered(e, a->ask == &e->probe_ask);
+    pv_endpoint_answered(e, a->sent, a->ask == &e->probe_ask);
     return true;
 }
 

@@ -99,9 +99,9 @@ void pv_endpoint_conn_ready(struct pv_endpoint *e, struct pv_conn *c)
         pv_conn_probe(c);
 }
 
-void pv_endpoint_answered(struct pv_endpoint *e, bool probe)
+void pv_endpoint_answered(struct pv_endpoint *e, uint64_t sent, bool probe)
 {
-    if (pv_health_good(e->upstream, probe))
+    if (pv_health_good(e->upstream, pv_now(e->loop), sent, probe))
         e->events->recovered(e->owner, e);
 }
 

@@ -81,7 +81,8 @@ void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outco
 /* Is there one that takes attempts, or may soon? */
 bool pv_endpoint_has_another(const struct pv_endpoint *, enum pv_kind);
 void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);
-void pv_endpoint_pump(struct pv_endpoint *);                 /* a connection has room again */
-void pv_endpoint_answered(struct pv_endpoint *, bool probe); /* the upstream is good */
+void pv_endpoint_pump(struct pv_endpoint *); /* a connection has room again */
+/* What was sent then: the upstream is good. */
+void pv_endpoint_answered(struct pv_endpoint *, uint64_t sent, bool probe);
 
 #endif

@@ -7,6 +7,9 @@
 enum { TIMEOUTS_MOST = 8 };
 enum { STATE_UNKNOWN, STATE_UP, STATE_DOWN };
 
+/* Of changes of state: two outages in a minute, and one line a minute of what never ends. */
+enum { LINES_MOST = 4, LINES_US = 60000000 };
+
 /* 4 trials a second where there is no other way out. */
 enum { TRIAL_SPACING_US = 250000 };
 
@@ -39,30 +42,59 @@ void pv_health_reason(struct pv_upstream *up, char *out, size_t capacity)
     unlock(&up->health);
 }
 
+/* Is this change worth a line, or, where none were written, that it stands? Counts those that are
+ * not. Under the lock. */
+static bool take_line(struct pv_health *h, uint64_t now, bool changed, unsigned *ret_left_out)
+{
+    bool anew = !h->logs_us || now - h->logs_us >= LINES_US;
+    uint32_t left_out = LOAD(h->unlogged);
+    if (!changed && (left_out == 0 || !anew))
+        return false;
+    if (anew) { /* whoever goes on as before has one line, not all of them at once */
+        h->logs_us = now;
+        h->logged = left_out ? LINES_MOST - 1 : 0;
+    }
+    *ret_left_out = left_out;
+    bool taken = h->logged < LINES_MOST;
+    h->logged += taken;
+    STORE(h->unlogged, taken ? 0 : left_out + 1);
+    return taken;
+}
+
+static void write_line(const struct pv_upstream *up, uint32_t before, uint32_t state,
+                       const char *reason, unsigned left_out)
+{
+    static const char *const word[] = {"unknown", "up", "down"};
+    char from[16] = "", more[56] = "";
+    if (before != state)
+        snprintf(from, sizeof from, "%s -> ", word[before]);
+    if (left_out)
+        snprintf(more, sizeof more, ", after %u changes that were not logged", left_out);
+    pv_log(state == STATE_DOWN ? PRIVY_LOG_WARNING : PRIVY_LOG_NOTICE, "upstream %s: %s%s%s%s%s",
+           up->name, from, word[state], reason[0] ? ": " : "", reason, more);
+}
+
 /* Whoever changes the state tells it; everybody else stays silent. A peer that answers probes only
  * goes up and down without a word until it answers a question. Returns the state before. */
-static uint32_t tell(struct pv_upstream *up, uint32_t state, const char *reason)
+static uint32_t tell(struct pv_upstream *up, uint64_t now, uint32_t state, const char *reason)
 {
     struct pv_health *h = &up->health;
     bool quiet = state == STATE_UP && LOAD(h->timeouts) >= TIMEOUTS_MOST;
-    if (state == STATE_UP && LOAD(h->state) == STATE_UP && LOAD(h->told) == STATE_UP)
+    unsigned left_out = 0;
+    if (state == STATE_UP && LOAD(h->state) == STATE_UP && LOAD(h->told) == STATE_UP &&
+        LOAD(h->unlogged) == 0)
         return state;
     lock(h); /* state and reason belong together; down again may have another reason */
     uint32_t before = atomic_exchange(&h->state, state);
     uint32_t told = quiet ? state : atomic_exchange(&h->told, state);
+    bool line = !quiet && take_line(h, now, told != state, &left_out);
     snprintf(h->reason, sizeof h->reason, "%s", reason);
     privy_event_callback *watch = h->watch;
     void *arg = h->watch_arg;
     unlock(h);
-    if (told == state)
-        return before;
-    if (state == STATE_DOWN)
-        pv_log(PRIVY_LOG_WARNING, "upstream %s: %s -> down: %s", up->name,
-               told == STATE_UP ? "up" : "unknown", reason);
-    else
-        pv_log(PRIVY_LOG_NOTICE, "upstream %s: %s -> up", up->name,
-               told == STATE_DOWN ? "down" : "unknown");
-    if (watch)
+    if (line)
+        write_line(up, told, state, reason, left_out);
+    if (watch && told != state)
         watch(arg, up->name, state == STATE_UP, reason);
     return before;
 }
@@ -97,18 +129,21 @@ void pv_health_outlived(struct pv_upstream *up, uint64_t us)
     smooth(&up->health.cost_us, as_sample(us));
 }
 
-bool pv_health_good(struct pv_upstream *up, bool probe)
+bool pv_health_good(struct pv_upstream *up, uint64_t now, uint64_t sent, bool probe)
 {
     struct pv_health *h = &up->health;
     bool clean = LOAD(h->failures) == 0 && LOAD(h->timeouts) == 0;
-    if (LOAD(h->state) == STATE_UP && (clean || probe))
+    if (LOAD(h->rests_us) && sent <= LOAD(h->rests_us))
+        return false;
+    if (LOAD(h->state) == STATE_UP && (clean || probe) && LOAD(h->unlogged) == 0)
         return false;
     if (!probe) {
         STORE(h->timeouts, 0);
         STORE(h->failures, 0);
     }
+    STORE(h->rests_us, 0);
     STORE(h->next_trial_us, 0);
-    return tell(up, STATE_UP, "") == STATE_DOWN;
+    return tell(up, now, STATE_UP, "") == STATE_DOWN;
 }
 
 static uint64_t backoff(uint32_t failures)
@@ -139,7 +174,7 @@ void pv_health_bad(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome
     if (LOAD(h->failures) == 0 || now >= LOAD(h->next_trial_us))
         step_back(h, now);
     STORE(h->outcome, outcome);
-    tell(up, STATE_DOWN, reason);
+    tell(up, now, STATE_DOWN, reason);
 }
 
 static void strike(struct pv_upstream *up, uint64_t now, enum pv_outcome outcome,
@@ -163,6 +198,7 @@ void pv_health_useless(struct pv_upstream *up, uint64_t now, enum pv_outcome out
 
 void pv_health_rest(struct pv_upstream *up, uint64_t now, uint64_t us, const char *reason)
 {
+    STORE(up->health.rests_us, now);
     pv_health_bad(up, now, PV_SERVER_FAILED, reason);
     if (LOAD(up->health.next_trial_us) < now + us)
         STORE(up->health.next_trial_us, now + us);
@@ -171,6 +207,7 @@ void pv_health_rest(struct pv_upstream *up, uint64_t now, uint64_t us, const cha
 void pv_health_forgive(struct pv_upstream *up)
 {
     STORE(up->health.next_trial_us, 0);
+    STORE(up->health.rests_us, 0);
     if (LOAD(up->health.failures) > 1)
         STORE(up->health.failures, 1);
 }

@@ -1,5 +1,6 @@
 /* Health: what all threads learn of one upstream. Atomics; whoever wins a change of state writes
- * the log line, so it is said once per process. */
+ * the log line, so it is said once per process; of one that changes all the time only some lines
+ * are written, and how many are not. */
 #ifndef PV_CONN_HEALTH_H
 #define PV_CONN_HEALTH_H
 
@@ -15,9 +16,10 @@ void pv_health_set_watch(struct pv_upstream *, privy_event_callback *watch, void
 void pv_health_sample(struct pv_upstream *, uint64_t us);
 /* None came in so long, and it was given up. */
 void pv_health_outlived(struct pv_upstream *, uint64_t us);
-/* It answered: up. True: it was down before. A probe's answer proves the path only: what went wrong
- * before is remembered, so that the next failure finds the back-off where it was. */
-bool pv_health_good(struct pv_upstream *, bool probe);
+/* It answered what was sent then: up. True: it was down before. A probe's answer proves the path
+ * only: what went wrong before is remembered, so that the next failure finds the back-off where it
+ * was. What was sent before it asked to be left alone proves nothing. */
+bool pv_health_good(struct pv_upstream *, uint64_t now, uint64_t sent, bool probe);
 /* It failed as an upstream: down, next trial after the back-off. */
 void pv_health_bad(struct pv_upstream *, uint64_t now, enum pv_outcome, const char *reason);
 /* A question to it went unanswered for longer than the try timeout; many in a row are a failure. */

@@ -31,14 +31,18 @@ struct pv_health {
     _Atomic uint32_t outcome;            /* how it failed last: enum pv_outcome of conn/proto.h */
     _Atomic uint32_t timeouts;           /* unanswered questions in a row */
     _Atomic uint64_t next_trial_us;      /* monotonic: the end of the back-off */
+    _Atomic uint64_t rests_us;           /* when it asked to be left alone; 0: it does not */
     _Atomic uint64_t last_way_out_us;    /* no trial before, whatever is down; compare-and-swap */
     _Atomic uint32_t state;              /* conn/health's STATE_... */
-    _Atomic uint32_t told;               /* the same, as last told to the log and the watch */
+    _Atomic uint32_t told;               /* the same, as last told to the watch, and logged */
+    _Atomic uint32_t unlogged;           /* changes told that there was no line for */
     _Atomic uint64_t results[PV_RESULTS];
     _Atomic uint64_t handshakes, handshakes_resumed;
     _Atomic uint32_t connections;
     atomic_flag lock; /* guards the rest: held for a copy only */
     char reason[100]; /* why it is down */
+    uint64_t logs_us; /* when the minute began in which: */
+    unsigned logged;  /* so many lines were written */
     privy_event_callback *watch;
     void *watch_arg;
 };

@@ -339,7 +339,7 @@ static void another_thread_sees_it_up(void **state)
     sim_ask(&q, "www.example");
     sim_run(1 * S);
     a->opening = SIM_OPENS;
-    pv_health_good(sim.set->members[0], false);
+    pv_health_good(sim.set->members[0], sim.now, sim.now, false);
     sim_run(400 * MS);
     assert_answered(q, "a");
 }

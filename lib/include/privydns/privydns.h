@@ -147,8 +147,9 @@ PRIVY_API void privy_upstreams_stats(struct privy_upstreams *,
 
 /* Told of each change of state of each upstream of the set, once per change in the whole process,
  * from the thread that saw it: upstream `upstream` is up now, or down for that reason. The library
- * logs the same as a line. It runs in the middle of things, so it may call nothing of the library
- * but note what it is told. One callback per upstream: the last one set; NULL removes it. */
+ * logs the same, but of an upstream that changes all the time not every line. It runs in the middle
+ * of things, so it may call nothing of the library but note what it is told. One callback per
+ * upstream: the last one set; NULL removes it. */
 typedef void privy_event_callback(void *arg, const char *upstream, bool up, const char *reason);
 PRIVY_API void privy_event_set(struct privy_upstreams *, privy_event_callback *, void *arg);
 
