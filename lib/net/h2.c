@@ -159,6 +159,7 @@ void pv_h2_drop(struct pv_h2 *h, uint32_t id)
     if (PV_BUG_IF(!r) || r->state != PV_H2_AWAITED)
         return;
     pv_h2_stream_become(r, PV_H2_DROPPED);
+    pv_h2_response_forget(&r->response);
     if (h->count[PV_H2_DROPPED] <= h->streams / 2)
         return;
     nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, r->id, NGHTTP2_CANCEL);

@@ -20,7 +20,15 @@ void pv_h2_response_end_block(struct pv_h2_response *r)
 {
     r->has_head = r->status >= 200;
     if (!r->has_head)
-        *r = (struct pv_h2_response){.fields = r->fields, .field_octets = r->field_octets};
+        *r = (struct pv_h2_response){
+            .fields = r->fields, .field_octets = r->field_octets, .unwanted = r->unwanted};
+}
+
+void pv_h2_response_forget(struct pv_h2_response *r)
+{
+    pv_h2_response_done(r);
+    r->room = 0;
+    r->unwanted = true;
 }
 
 /* ---- fields ---- */
@@ -106,6 +114,10 @@ enum pv_h2_add pv_h2_response_add(struct pv_h2_response *r, const uint8_t *bytes
 {
     if (n > PV_H2_BODY_MOST - r->length)
         return PV_H2_TOO_LARGE;
+    if (r->unwanted) {
+        r->length += n;
+        return PV_H2_ADDED;
+    }
     if (n > r->room - r->length) {
         size_t room = r->room ? r->room : BODY_FIRST;
         while (room < r->length + n)

@@ -24,6 +24,7 @@ struct pv_h2_response {
     size_t length;
 
     size_t room;
+    bool unwanted; /* nobody waits: its body is counted only */
     bool has_head; /* what follows are trailers */
     unsigned fields, field_octets;
 };
@@ -37,6 +38,8 @@ void pv_h2_response_end_block(struct pv_h2_response *);
  * allowed. */
 bool pv_h2_response_field(struct pv_h2_response *, const uint8_t *name, size_t name_length,
                           const uint8_t *value, size_t value_length);
+/* Nobody waits for it any more: what there is of its body goes, what comes is counted. */
+void pv_h2_response_forget(struct pv_h2_response *);
 enum pv_h2_add { PV_H2_ADDED, PV_H2_TOO_LARGE, PV_H2_NO_MEMORY };
 enum pv_h2_add pv_h2_response_add(struct pv_h2_response *, const uint8_t *bytes, size_t n);
 

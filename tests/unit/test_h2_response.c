@@ -136,6 +136,25 @@ static void body_has_a_bound(void **state)
     free(expected);
 }
 
+/* Nobody waits: a server cannot make us keep what it sends, nor send without end. */
+static void forgotten(void **state)
+{
+    (void)state;
+    static const uint8_t piece[PV_H2_BODY_MOST];
+    struct pv_h2_response r;
+    pv_h2_response_init(&r);
+    assert_int_equal(pv_h2_response_add(&r, piece, 1000), PV_H2_ADDED);
+    pv_h2_response_forget(&r);
+    assert_null(r.body);
+    assert_true(add(&r, ":status", "103"));
+    pv_h2_response_end_block(&r);
+    r.length = 1000;
+    assert_int_equal(pv_h2_response_add(&r, piece, PV_H2_BODY_MOST - 1000), PV_H2_ADDED);
+    assert_null(r.body);
+    assert_int_equal(pv_h2_response_add(&r, piece, 1), PV_H2_TOO_LARGE);
+    pv_h2_response_done(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -145,6 +164,7 @@ int main(void)
         cmocka_unit_test(informational_then_final_then_trailers),
         cmocka_unit_test(fields_have_bounds),
         cmocka_unit_test(body_has_a_bound),
+        cmocka_unit_test(forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
