@@ -1,6 +1,6 @@
 /* DNS over HTTPS [RFC 8484], over HTTP/2 only: one request for each question. */
 #include "net/h2.h"
-#include "proto/streamed.h"
+#include "proto/doh_site.h"
 
 #include <sodium.h>
 
@@ -10,25 +10,15 @@
 #define DNS_MESSAGE "application/dns-message"
 
 enum {
-    STREAMS_FIRST = 10, /* until a server has told its limit */
-    IDLE_MS = 60000,    /* [W13] */
-    REST_MOST_S = 60,   /* of a Retry-After [W15] */
-    GET_MOST = 2048,    /* octets of a message: servers bound their paths */
-    POST_USUAL = 512,   /* octets of one, padded, of almost any name */
-    SHOWN = 64,         /* octets of what is no DNS message, for the log */
-    HELD_US = 500000,   /* so long may a request wait for a window */
-    REFUSED_MOST = 16,  /* streams of one connection, in a row: then it is no accident */
-};
-
-enum method { POST, GET, AUTO };
-
-/* What the user said, made ready. Shared by all threads. */
-struct site {
-    struct pv_credentials credentials;
-    enum method method;
-    char authority[256 + 8];
-    char path[512];       /* for POST */
-    char get_prefix[520]; /* the question follows, in base64url */
+    STREAMS_FIRST = 10,       /* until a server has told its limit */
+    IDLE_MS = 60000,          /* [W13] */
+    REST_MOST_S = 60,         /* of a Retry-After [W15] */
+    GET_MOST = 2048,          /* octets of a message: servers bound their paths */
+    POST_USUAL = 512,         /* octets of one, padded, of almost any name */
+    SHOWN = 64,               /* octets of what is no DNS message, for the log */
+    MISDIRECTED_US = 5000000, /* so long a second 421 in a row is no accident */
+    HELD_US = 500000,         /* so long may a request wait for a window */
+    REFUSED_MOST = 16,        /* streams of one connection, in a row: then it is no accident */
 };
 
 struct doh {
@@ -36,13 +26,14 @@ struct doh {
     unsigned streams;           /* what the last connection learnt */
     bool get;                   /* POST was refused */
     bool held;                  /* the last connection let no question out */
+    uint64_t misdirected;       /* µs: when 421 was last taken for the connection's fault; or 0 */
 };
 
 struct doh_conn {
     struct pv_conn *conn;
     struct pv_h2 *h2;
     bool answered; /* with a DNS message */
-    bool served, leaving;
+    bool served, leaving, misdirected;
     bool watches;     /* over a request that is held back */
     unsigned refused; /* streams since the last response */
 };
@@ -57,80 +48,19 @@ static struct doh *doh(const struct pv_conn *c)
     return pv_endpoint_state(pv_conn_endpoint(c));
 }
 
-static const struct site *site_of(const struct pv_conn *c)
+static const struct pv_doh_site *site_of(const struct pv_conn *c)
 {
     return pv_endpoint_upstream(pv_conn_endpoint(c))->shared;
 }
 
-/* ---- what the user said ---- */
-
-static void site_free(void *arg)
-{
-    struct site *s = arg;
-    pv_credentials_done(&s->credentials);
-    free(s);
-}
-
-/* "host", "host:8443", "[2001:db8::1]" [RFC 3986 §3.2]. */
-static void write_authority(struct site *s, const struct pv_url *url)
-{
-    bool v6 = url->is_address && strchr(url->host, ':');
-    char port[8] = "";
-    if (url->port && url->port != 443)
-        snprintf(port, sizeof port, ":%u", url->port);
-    snprintf(s->authority, sizeof s->authority, "%s%s%s%s", v6 ? "[" : "", url->host, v6 ? "]" : "",
-             port);
-}
-
-/* The one expression a template may have is {?dns}, at its end [RFC 8484 §4.1; W2]. */
-static bool expand(struct site *s, const char *template)
-{
-    static const char expression[] = "{?dns}";
-    size_t length = strlen(template), end = sizeof expression - 1;
-    if (length >= end && strcmp(template + length - end, expression) == 0)
-        length -= end;
-    if (memchr(template, '{', length) || memchr(template, '}', length))
-        return false;
-    snprintf(s->path, sizeof s->path, "%.*s", (int)length, template);
-    snprintf(s->get_prefix, sizeof s->get_prefix, "%s%sdns=", s->path,
-             strchr(s->path, '?') ? "&" : "?");
-    return true;
-}
-
-static enum method method_of(const struct pv_upstream *up)
-{
-    if (!up->method || strcmp(up->method, "post") == 0)
-        return POST;
-    return strcmp(up->method, "get") == 0 ? GET : AUTO;
-}
-
-static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
-{
-    struct site *s = calloc(1, sizeof *s);
-    if (!s)
-        return pv_error(reterr, PRIVY_ENOMEM, "no memory");
-    s->method = method_of(up);
-    write_authority(s, &up->url);
-    enum privy_status status =
-        expand(s, up->url.path[0] ? up->url.path : "/dns-query")
-            ? pv_credentials_init(&s->credentials, up, reterr)
-            : pv_error(reterr, PRIVY_EINVAL,
-                       "url: '%s': of templates only {?dns} is known, at the end", up->url_text);
-    if (status != PRIVY_OK) {
-        site_free(s);
-        return status;
-    }
-    up->shared = s;
-    up->shared_free = site_free;
-    return PRIVY_OK;
-}
+/* ---- its endpoint ---- */
 
 static bool start(struct pv_endpoint *e)
 {
     struct doh *d = pv_endpoint_state(e);
-    const struct site *s = pv_endpoint_upstream(e)->shared;
+    const struct pv_doh_site *s = pv_endpoint_upstream(e)->shared;
     d->streams = STREAMS_FIRST;
-    d->get = s->method == GET;
+    d->get = s->method == PV_DOH_GET;
     d->tls = pv_streamed_context(e, &s->credentials, "h2", true);
     return d->tls != NULL;
 }
@@ -219,11 +149,28 @@ static void rest(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_res
     pv_endpoint_rest(e, s * UINT64_C(1000000), why);
 }
 
+/* The connection has come to the wrong server, perhaps [RFC 9110 §15.5.20]: another one, once in a
+ * while. */
+static void misdirected(struct pv_conn *c, struct pv_attempt *a, const char *why)
+{
+    uint64_t now = pv_now(pv_endpoint_loop(pv_conn_endpoint(c)));
+    struct doh *d = doh(c);
+    bool again = d->misdirected && now < d->misdirected + MISDIRECTED_US;
+    if (again && !doh_conn(c)->misdirected) {
+        give_up(c, PV_SERVER_FAILED, why);
+        return;
+    }
+    d->misdirected = again ? d->misdirected : now;
+    doh_conn(c)->misdirected = true;
+    pv_conn_drain(c);
+    pv_attempt_failed(a, PV_UNPROCESSED, why);
+}
+
 /* The other method, if it has not been tried: for this question again, and from now on. */
 static bool change_method(struct pv_conn *c, struct pv_attempt *a, bool to_get)
 {
     struct doh *d = doh(c);
-    if (site_of(c)->method != AUTO || d->get == to_get)
+    if (site_of(c)->method != PV_DOH_AUTO || d->get == to_get)
         return false;
     d->get = to_get;
     pv_attempt_failed(a, PV_UNPROCESSED, to_get ? "POST is refused" : "GET is refused");
@@ -263,8 +210,10 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
     case 404:
     case 406:
     case 410:
-    case 421:
         give_up(c, PV_SERVER_FAILED, why);
+        return;
+    case 421:
+        misdirected(c, a, why);
         return;
     case 429:
     case 503:
@@ -420,7 +369,7 @@ static unsigned room(const struct pv_conn *c)
 static bool send_message(struct pv_conn *c, struct pv_attempt *a, const uint8_t *message,
                          size_t length)
 {
-    const struct site *s = site_of(c);
+    const struct pv_doh_site *s = site_of(c);
     const struct doh *endpoint = doh(c);
     struct doh_conn *d = doh_conn(c);
     char path[sizeof s->get_prefix + GET_MOST * 4 / 3 + 4];
@@ -483,7 +432,7 @@ const struct pv_proto pv_proto_doh[] = {
         .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_METHOD,
         .endpoint_size = sizeof(struct doh),
         .conn_size = sizeof(struct doh_conn),
-        .check = check,
+        .check = pv_doh_site_check,
         .start = start,
         .stop = stop,
         .refresh = refresh,
