@@ -499,6 +499,11 @@ const struct pv_addr *pv_stream_peer(const struct pv_stream *s)
     return s->sock ? &s->peer : NULL;
 }
 
+bool pv_stream_local(const struct pv_stream *s, struct pv_addr *ret)
+{
+    return s->sock && pv_sock_local(s->sock, ret);
+}
+
 const struct pv_tls_facts *pv_stream_tls_facts(const struct pv_stream *s)
 {
     return s->tls ? pv_tls_facts(s->tls) : NULL;

@@ -51,6 +51,7 @@ void pv_stream_wrote(struct pv_stream *, size_t n);
 void pv_stream_expect(struct pv_stream *, unsigned answers);
 size_t pv_stream_unsent(const struct pv_stream *);                        /* in our buffer */
 const struct pv_addr *pv_stream_peer(const struct pv_stream *);           /* NULL until connected */
+bool pv_stream_local(const struct pv_stream *, struct pv_addr *ret);      /* ours, once connected */
 const struct pv_tls_facts *pv_stream_tls_facts(const struct pv_stream *); /* NULL: plaintext */
 /* Sends close_notify where it can, closes, frees (inside its own events: when they return). No
  * event comes after. NULL is fine. */

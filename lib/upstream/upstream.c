@@ -37,6 +37,8 @@ void pv_upstream_unref(struct pv_upstream *u)
     free(u->client_key);
     free(u->client_key_passphrase_file);
     free(u->method);
+    free(u->provider_name);
+    free(u->relays);
     free(u);
 }
 
@@ -356,14 +358,20 @@ static bool same_pins(char *const *a, char *const *b)
     return !*a && !*b;
 }
 
-static bool same_addresses(const struct pv_upstream *a, const struct pv_upstream *b)
+static bool same_addresses(const struct pv_addr *a, const struct pv_addr *b, unsigned n)
 {
-    if (a->address_count != b->address_count)
-        return false;
-    for (unsigned i = 0; i < a->address_count; i++)
-        if (!pv_addr_equal(&a->addresses[i], &b->addresses[i]))
+    for (unsigned i = 0; i < n; i++)
+        if (!pv_addr_equal(&a[i], &b[i]))
             return false;
     return true;
+}
+
+static bool same_provider(const struct pv_upstream *a, const struct pv_upstream *b)
+{
+    return same(a->provider_name, b->provider_name) &&
+           memcmp(a->provider_key, b->provider_key, sizeof a->provider_key) == 0 &&
+           a->allow_xsalsa == b->allow_xsalsa && a->ephemeral_keys == b->ephemeral_keys &&
+           a->relay_count == b->relay_count && same_addresses(a->relays, b->relays, a->relay_count);
 }
 
 bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
@@ -372,7 +380,9 @@ bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
            a->url.port == b->url.port && same(a->url.path, b->url.path) &&
            same(a->tls_name, b->tls_name) && same(a->name, b->name) &&
            same(a->operator_name, b->operator_name) && a->properties == b->properties &&
-           same_addresses(a, b) && same_pins(a->pins, b->pins) && same(a->ca_file, b->ca_file) &&
+           a->address_count == b->address_count &&
+           same_addresses(a->addresses, b->addresses, a->address_count) && same_provider(a, b) &&
+           same_pins(a->pins, b->pins) && same(a->ca_file, b->ca_file) &&
            same(a->client_cert, b->client_cert) && same(a->client_key, b->client_key) &&
            same(a->client_key_passphrase_file, b->client_key_passphrase_file) &&
            same(a->method, b->method) && a->tls13_only == b->tls13_only;

@@ -64,6 +64,13 @@ struct pv_upstream {
     char *client_cert, *client_key, *client_key_passphrase_file;
     char *method; /* of HTTP: "post", "get", "auto"; NULL: not given */
     bool tls13_only;
+    /* DNSCrypt's. */
+    char *provider_name; /* NULL: it is another protocol's */
+    uint8_t provider_key[32];
+    bool allow_xsalsa;      /* the construction of its older edition */
+    bool ephemeral_keys;    /* a key for each query */
+    struct pv_addr *relays; /* with ports; where there are any, nothing goes to it directly */
+    unsigned relay_count;
     uint64_t ca_stamp; /* digest of what ca_file was when it was added (size, time, inode) */
     const struct pv_proto *proto; /* conn/proto.h; set by the set it is added to */
     void *shared; /* the protocol's state per process (trust), made by its check() */

@@ -5,6 +5,7 @@
 
 #include "dnscrypt_vectors.h"
 #include "proto/dnscrypt/box.h"
+#include "proto/dnscrypt/way.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 
@@ -167,6 +168,20 @@ static void test_padding(void **state)
     }
 }
 
+static void test_relay_prefix(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(relay_vectors); i++) {
+        const struct relay_vector *v = &relay_vectors[i];
+        struct pv_addr server;
+        uint8_t prefix[PV_RELAY_PREFIX];
+        assert_true(pv_addr_parse(v->server, strlen(v->server), 0, &server));
+        pv_relay_prefix(&server, prefix);
+        assert_int_equal(v->prefix.length, sizeof prefix);
+        assert_memory_equal(prefix, v->prefix.at, sizeof prefix);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_nonce_of_a_reply),
         cmocka_unit_test(test_every_altered_octet_is_seen),
         cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_relay_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,118 @@
+/* DNSCrypt v2 [DNSCrypt v2; Anonymized DNSCrypt]: certificates (certs, fetch), conns (carrier), and
+ * what is on its way (trip, call), sealed (box). */
+#include "proto/dnscrypt/carrier.h"
+
+#include <sodium.h>
+
+static struct pv_dnscrypt *dnscrypt(struct pv_endpoint *e)
+{
+    return pv_endpoint_state(e);
+}
+
+#define CARRIER(it) pv_container(it, struct pv_carrier, link)
+
+/* ---- the endpoint ---- */
+
+/* Of a relay that is the server: it would see who asks, and what. */
+static enum privy_status check_relays(const struct pv_upstream *up, struct privy_error *reterr)
+{
+    char text[PV_ADDR_TEXT];
+    for (unsigned i = 0; i < up->relay_count; i++) {
+        for (unsigned k = 0; k < up->address_count; k++) {
+            if (pv_addr_same_host(&up->relays[i], &up->addresses[k]))
+                return pv_error(reterr, PRIVY_EINVAL, "relays: %s is the server itself",
+                                pv_addr_host(&up->relays[i], text));
+        }
+    }
+    if (up->relay_count > 0 && strncmp(up->provider_name, "2.dnscrypt-cert.", 16) != 0)
+        pv_log(PRIVY_LOG_WARNING,
+               "upstream %s: relays pass on only providers whose names begin with 2.dnscrypt-cert.",
+               up->name);
+    return PRIVY_OK;
+}
+
+/* What all threads share: what was said last of its certificates. */
+static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
+{
+    struct pv_question question;
+    if (sodium_init() < 0)
+        return pv_error(reterr, PRIVY_EUNSUPPORTED, "url: libsodium does not start");
+    if (!pv_fetch_question(up, &question))
+        return pv_error(reterr, PRIVY_EINVAL, "provider_name: '%s' is no name",
+                        up->provider_name ? up->provider_name : "");
+    up->shared = calloc(1, sizeof(atomic_uint));
+    up->shared_free = free;
+    return up->shared ? check_relays(up, reterr) : pv_error(reterr, PRIVY_ENOMEM, "no memory");
+}
+
+static void renewed(struct pv_endpoint *e, const struct pv_fetch_result *r, bool changed)
+{
+    struct pv_dnscrypt *d = dnscrypt(e);
+    if (r->over_tcp && d->udp_again == 0)
+        d->udp_again = pv_now(pv_endpoint_loop(e));
+    struct pv_list all;
+    pv_list_init(&all);
+    pv_list_splice(&all, &d->carriers); /* others may be opened now */
+    while (!pv_list_empty(&all)) {
+        struct pv_carrier *k = CARRIER(pv_list_first(&all));
+        pv_list_remove(&k->link);
+        pv_list_append(&d->carriers, &k->link);
+        if (changed)
+            pv_carrier_rekey(k);
+        pv_carrier_ready(k);
+    }
+}
+
+static void missing(struct pv_endpoint *e, enum pv_outcome outcome, const char *reason)
+{
+    struct pv_dnscrypt *d = dnscrypt(e);
+    struct pv_list all;
+    pv_list_init(&all);
+    pv_list_splice(&all, &d->carriers);
+    while (!pv_list_empty(&all))
+        pv_conn_lost(CARRIER(pv_list_first(&all))->conn, outcome, reason);
+}
+
+static bool start(struct pv_endpoint *e)
+{
+    static const struct pv_certs_events events = {renewed, missing};
+    struct pv_dnscrypt *d = dnscrypt(e);
+    pv_certs_init(&d->certs, e, &events);
+    pv_list_init(&d->carriers);
+    d->least = PV_LEAST_FIRST;
+    return true;
+}
+
+static void stop(struct pv_endpoint *e)
+{
+    pv_certs_done(&dnscrypt(e)->certs);
+}
+
+static void wake(struct pv_endpoint *e)
+{
+    struct pv_dnscrypt *d = dnscrypt(e);
+    pv_certs_wake(&d->certs, pv_list_empty(&d->carriers));
+}
+
+const struct pv_proto pv_proto_dnscrypt[] = {
+    {
+        .name = "dnscrypt",
+        .scheme = "dnscrypt",
+        .port = 443,
+        .edns_size = 1232,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF,
+        .endpoint_size = sizeof(struct pv_dnscrypt),
+        .conn_size = sizeof(struct pv_carrier),
+        .check = check,
+        .start = start,
+        .stop = stop,
+        .open = pv_carrier_open,
+        .room = pv_carrier_room,
+        .send = pv_carrier_send,
+        .drop = pv_carrier_drop,
+        .wake = wake,
+        .wake_conn = pv_carrier_wake,
+        .close = pv_carrier_close,
+    },
+    {.name = NULL},
+};

@@ -1,0 +1,277 @@
+#include "proto/dnscrypt/trip.h"
+
+#include "base/random.h"
+#include "net/sock.h"
+#include "wire/message.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    LEAST_STEP = 64,
+    WHOLE_ENOUGH = 100, /* answers that were not cut, and the padding shrinks */
+    PAST_MESSAGE = 512, /* room for padding behind the longest message */
+    BLOCKED_US = 30000000,
+};
+
+static uint64_t now_of(const struct pv_carrier *k)
+{
+    return pv_now(pv_endpoint_loop(pv_conn_endpoint(k->conn)));
+}
+
+/* ---- shots ---- */
+
+static uint64_t hash_of(const uint8_t nonce[PV_BOX_HALF])
+{
+    uint64_t hash; /* it is random already */
+    memcpy(&hash, nonce, sizeof hash);
+    return hash;
+}
+
+static bool has_nonce(const struct pv_map_node *node, const void *nonce)
+{
+    const struct pv_shot *s = pv_container(node, struct pv_shot, node);
+    return memcmp(s->nonce, nonce, PV_BOX_HALF) == 0;
+}
+
+/* A nonce is for one transmission: a server drops what it has seen. */
+static bool load(struct pv_shot *s, struct pv_trip *t, const struct pv_addr *local)
+{
+    struct pv_carrier *k = t->carrier;
+    if (!pv_certs_keys(&k->shared->certs, local, &k->keys))
+        return false;
+    s->trip = t;
+    s->keys = pv_keys_ref(k->keys);
+    pv_random(s->nonce, sizeof s->nonce);
+    return true;
+}
+
+static void unload(struct pv_shot *s)
+{
+    pv_keys_unref(s->keys);
+    s->keys = NULL;
+}
+
+/* ---- life ---- */
+
+struct pv_trip *pv_trip_new(struct pv_carrier *k, struct pv_attempt *a)
+{
+    struct pv_trip *t = calloc(1, sizeof *t);
+    if (!t)
+        return NULL;
+    if (!pv_idmap_add(&k->ids, t, &t->id)) {
+        free(t);
+        return NULL;
+    }
+    t->carrier = k;
+    t->attempt = a;
+    t->begun = now_of(k);
+    a->id = t->id;
+    pv_list_append(&k->rest, &t->link);
+    return t;
+}
+
+static void end_call(struct pv_trip *t)
+{
+    if (!t->call)
+        return;
+    pv_call_end(t->call);
+    t->call = NULL;
+    t->carrier->calls--;
+    unload(&t->over_tcp);
+}
+
+void pv_trip_free(struct pv_trip *t)
+{
+    struct pv_carrier *k = t->carrier;
+    for (unsigned i = 0; i < t->shot_count; i++) {
+        pv_map_remove(&k->nonces, &t->shots[i].node);
+        unload(&t->shots[i]);
+    }
+    end_call(t);
+    pv_idmap_take(&k->ids, t->id, NULL);
+    pv_list_remove(&t->link);
+    free(t);
+}
+
+/* ---- out ---- */
+
+/* Longer than any message, its padding, and what stands before them. */
+static uint8_t *out_buffer(void)
+{
+    static _Thread_local uint8_t
+        out[PV_RELAY_PREFIX + PV_BOX_QUERY + PV_MESSAGE_MAX + PAST_MESSAGE];
+    return out;
+}
+
+static size_t dress(const struct pv_trip *t, uint8_t *packet)
+{
+    return pv_attempt_dress(t->attempt, t->id, false, packet + PV_BOX_QUERY, PV_MESSAGE_MAX);
+}
+
+bool pv_trip_shoot(struct pv_trip *t)
+{
+    struct pv_carrier *k = t->carrier;
+    uint8_t *out = out_buffer(), *packet = out + k->way.prefix_length;
+    size_t length = dress(t, packet), padded = pv_box_pad_datagram(length, k->shared->least);
+    struct pv_shot *s = &t->shots[t->shot_count];
+    if (length == 0 || padded > PV_LEAST_MOST || t->shot_count == PV_SHOTS)
+        return false;
+    struct pv_port *port = pv_carrier_port(k);
+    if (!port || !load(s, t, &port->local))
+        return false;
+    t->shot_count++;
+    s->node.hash = hash_of(s->nonce);
+    pv_map_insert(&k->nonces, &s->node);
+    memcpy(out, k->way.prefix, k->way.prefix_length);
+    size_t n = k->way.prefix_length + pv_box_seal(&s->keys->box, s->nonce, packet, length, padded);
+    /* One that the kernel has no room for is a lost one. */
+    if (pv_sock_send(port->sock, out, n) < 0 && errno != EAGAIN && errno != ENOBUFS)
+        pv_carrier_refused(k);
+    k->sent++;
+    return true;
+}
+
+/* Behind a relay it is a datagram that reaches the server, and the answer may be no longer. */
+static size_t pad_stream(const struct pv_carrier *k, size_t length)
+{
+    bool large = pv_conn_kind(k->conn) == PV_STREAM; /* an answer was cut already */
+    if (k->way.prefix_length == 0)
+        return pv_box_pad_stream(length);
+    return pv_box_pad_datagram(length, large ? PV_RELAYED_MOST : PV_LEAST_MOST);
+}
+
+static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *reason);
+
+static void connected(void *arg, const struct pv_addr *local)
+{
+    struct pv_trip *t = arg;
+    struct pv_shot *s = &t->over_tcp;
+    uint8_t *packet = out_buffer();
+    size_t length = dress(t, packet);
+    if (length == 0 || !load(s, t, local)) {
+        gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
+        return;
+    }
+    size_t n = pv_box_seal(&s->keys->box, s->nonce, packet, length, pad_stream(t->carrier, length));
+    if (!pv_call_say(t->call, packet, n))
+        gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
+}
+
+/* ---- in ---- */
+
+static void learn_from_datagram(struct pv_carrier *k, bool cut)
+{
+    struct pv_dnscrypt *d = k->shared;
+    k->heard = now_of(k);
+    d->udp_again = 0;
+    if (cut && d->least < PV_LEAST_MOST)
+        d->least += LEAST_STEP;
+    d->whole = cut ? 0 : d->whole + 1;
+    if (d->whole == WHOLE_ENOUGH) {
+        d->whole = 0;
+        if (d->least > PV_LEAST_FIRST)
+            d->least -= LEAST_STEP;
+    }
+}
+
+/* Its datagrams were lost, and none of others came. True: another relay did better than ours. */
+static bool learn_from_call(const struct pv_trip *t)
+{
+    struct pv_carrier *k = t->carrier;
+    unsigned relays = pv_endpoint_upstream(pv_conn_endpoint(k->conn))->relay_count;
+    if (t->shot_count == 0 || !pv_trip_in_silence(t))
+        return false;
+    if (relays == 0 || (t->relay - k->relay) % relays == 0) {
+        k->shared->udp_again = now_of(k) + BLOCKED_US;
+        return false;
+    }
+    k->shared->certs.relay = t->relay;
+    return true;
+}
+
+/* The message stands in what may go with the trip's call, but not before this returns. */
+static void arrived(struct pv_trip *t, const uint8_t *message, size_t length, bool by_datagram)
+{
+    struct pv_conn *c = t->carrier->conn;
+    struct pv_attempt *a = t->attempt;
+    bool replace = false;
+    if (by_datagram)
+        learn_from_datagram(t->carrier, pv_get16(message + 2) & PV_TC);
+    else
+        replace = learn_from_call(t);
+    pv_trip_free(t);
+    pv_attempt_answered(a, message, length);
+    if (replace)
+        pv_conn_replace(c);
+}
+
+/* Whatever is no answer to a question of ours: keep waiting for the true one. */
+void pv_trip_landed(struct pv_carrier *k, uint8_t *packet, size_t length)
+{
+    const uint8_t *nonce = pv_box_nonce(packet, length);
+    struct pv_map_node *node =
+        nonce ? pv_map_find(&k->nonces, hash_of(nonce), has_nonce, nonce) : NULL;
+    uint8_t *message;
+    const char *why;
+    struct pv_reply reply;
+    size_t n;
+    if (!node)
+        return;
+    struct pv_shot *s = pv_container(node, struct pv_shot, node);
+    struct pv_trip *t = s->trip;
+    if (pv_box_open(&s->keys->box, s->nonce, packet, length, &message, &n, &why) &&
+        pv_reply_check(message, n, &t->attempt->ask->question, t->id, &reply, &why))
+        arrived(t, message, n, true);
+}
+
+static void answered(void *arg, uint8_t *packet, size_t length)
+{
+    struct pv_trip *t = arg;
+    struct pv_shot *s = &t->over_tcp;
+    uint8_t *message;
+    const char *why;
+    size_t n;
+    if (s->keys && pv_box_open(&s->keys->box, s->nonce, packet, length, &message, &n, &why))
+        arrived(t, message, n, false);
+    else
+        gave_up(t, PV_STREAM_BROKEN, "what it sends cannot be opened");
+}
+
+/* Where the key may be out of date its certificate is fetched again, and then this asked again. */
+static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *reason)
+{
+    struct pv_carrier *k = t->carrier;
+    struct pv_attempt *a = t->attempt;
+    bool silent = pv_trip_in_silence(t), datagrams = pv_conn_kind(k->conn) == PV_DATAGRAM;
+    end_call(t);
+    if (silent && datagrams && fault == PV_STREAM_REFUSED) {
+        pv_conn_lost(k->conn, PV_UNREACHABLE, reason);
+        return;
+    }
+    if (fault == PV_STREAM_CLOSED && silent)
+        pv_certs_doubt(&k->shared->certs);
+    if (k->shared->certs.fetch && datagrams)
+        return;
+    pv_trip_free(t);
+    pv_attempt_failed(a, fault == PV_STREAM_NO_MEMORY ? PV_NO_ROOM : PV_TIMED_OUT, reason);
+}
+
+static void failed(void *arg, enum pv_stream_fault fault, const char *reason)
+{
+    gave_up(arg, fault, reason);
+}
+
+bool pv_trip_call(struct pv_trip *t)
+{
+    static const struct pv_call_events events = {connected, answered, failed};
+    struct pv_carrier *k = t->carrier;
+    struct pv_endpoint *e = pv_conn_endpoint(k->conn);
+    struct pv_way way;
+    t->relay = k->relay + (t->shot_count > 1); /* lost twice: perhaps the next one does better */
+    if (t->call || !pv_way_find(e, t->relay, &way))
+        return false;
+    t->call = pv_call_begin(pv_endpoint_loop(e), &way, &events, t);
+    k->calls += t->call != NULL;
+    return t->call != NULL;
+}
