@@ -1,7 +1,7 @@
-"""Bugs to be planted, one a simulator: python3 plants.py list | file NAME | write NAME OUT
+"""Bugs to be planted, one a simulator: python3 plants.py list | file NAME | text NAME | write NAME OUT
 
-Each is a change of one source file of the library, made in a copy: (file, [(old, new), ...]). Every
-old text stands in the file exactly once.
+Each is a change of one source file of the library, made in a copy: (file, text, [(old, new), ...]).
+Every old text stands in the file exactly once; text is what the simulator says when it finds the bug.
 """
 import sys
 from pathlib import Path
@@ -10,7 +10,7 @@ LIB = Path(__file__).resolve().parents[2] / "lib"
 
 PLANTS = {
     # Who joins a question gives all who wait for it his own time.
-    "deadline": ("resolver/coalesce.c", [(
+    "deadline": ("resolver/coalesce.c", "after its deadline", [(
         """\
     pv_timer_set(r->loop, &a->deadline, a->begun + (uint64_t)options->deadline * 1000,
                  deadline_fired);
@@ -20,7 +20,7 @@ PLANTS = {
                      a->begun + (uint64_t)options->deadline * 1000, deadline_fired);
 """)]),
     # What a connection had read and not understood is where the next one begins.
-    "reader": ("net/stream.c", [(
+    "reader": ("net/stream.c", "is blamed for a bad answer it did not give", [(
         """\
 static void on_sock(void *arg, unsigned events);
 """, """\
@@ -49,7 +49,7 @@ static struct {
     left.length = 0;
 """)]),
     # The id of a question that was given up is free at once.
-    "id": ("net/idmap.c", [(
+    "id": ("net/idmap.c", "was used again on a connection that had not answered it", [(
         """\
     slot->value = NULL;
     slot->used = RESERVED;
@@ -60,12 +60,12 @@ static struct {
     release(m, slot);
 """)]),
     # The back-off counts even where there is no other way out.
-    "backoff": ("conn/health.c", [(
+    "backoff": ("conn/health.c", "right again after", [(
         """\
 (!last_way_out && now < LOAD(h->next_trial_us))""", """\
 now < LOAD(h->next_trial_us)""")]),
     # The first one's deadline takes along those who joined it.
-    "follower": ("resolver/coalesce.c", [(
+    "follower": ("resolver/coalesce.c", "askers wait, the resolver knows", [(
         """\
     if (pv_list_empty(&q->askers) && !q->background)
         pv_query_expired(q);
@@ -81,7 +81,7 @@ now < LOAD(h->next_trial_us)""")]),
 
 
 def planted(name):
-    file, changes = PLANTS[name]
+    file, _, changes = PLANTS[name]
     text = (LIB / file).read_text(encoding="utf-8")
     for old, new in changes:
         if text.count(old) != 1:
@@ -96,6 +96,8 @@ def main():
         print(*PLANTS)
     elif command == "file":
         print(LIB / PLANTS[rest[0]][0])
+    elif command == "text":
+        print(PLANTS[rest[0]][1])
     else:
         Path(rest[1]).write_text(planted(rest[0]), encoding="utf-8")
 

@@ -2,17 +2,21 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <string.h>
 #include <unistd.h>
 
 static uint64_t seed, digest;
 static bool verbose;
+static const char *expected;
 static const uint64_t *now;
 
-void report_begin(uint64_t of_seed, bool is_verbose, const uint64_t *now_us)
+void report_begin(uint64_t of_seed, bool is_verbose, const char *expected_text,
+                  const uint64_t *now_us)
 {
     seed = of_seed;
     digest = of_seed;
     verbose = is_verbose;
+    expected = expected_text;
     now = now_us;
 }
 
@@ -53,5 +57,5 @@ void broken(const char *format, ...)
         report_trace("BROKEN: %s", what);
     printf("sim: seed %" PRIu64 ": %s; replay: ./dev sim --seed %" PRIu64 "\n", seed, what, seed);
     fflush(stdout);
-    _Exit(1);
+    _Exit(expected && strstr(what, expected) ? REPORT_EXPECTED : REPORT_BROKEN);
 }
