@@ -1,38 +1,13 @@
 """`expect`: what must be true of loads, upstreams and the log."""
-import operator
 import os
-import re
 from pathlib import Path
 
 import dns.rcode
 
 import harness
+from checks import COMPARED, COMPARED_TIME, WINDOW, Failed, check, compare, hold
 from load import LOST, Result
-from scenario import TIME, seconds
-from words import parts, word
-
-OPERATORS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
-             "=": operator.eq, None: operator.eq}
-COMPARED = r"(?: (?P<op><=|>=|<|>|=))? (?P<value>\d+)"
-COMPARED_TIME = rf"(?: (?P<op><=|>=|<|>|=))? (?P<value>{TIME})"
-WINDOW = rf"(?: from (?P<first>{TIME}) to (?P<last>{TIME}))?"
-CHECKS = []
-
-
-class Failed(AssertionError):
-    """An expectation that does not hold; the text has what is so instead."""
-
-
-def check(pattern):
-    def add(function):
-        CHECKS.append((re.compile(pattern), function))
-        return function
-    return add
-
-
-def compare(found, op, value):
-    if not OPERATORS[op](found, value):
-        raise Failed(f"it is {found:g}")
+from scenario import parts, seconds, word
 
 
 @word("expect")
@@ -46,32 +21,23 @@ def expect(lab, step):
             if patience:
                 eventually(lab, text, seconds(patience))
             else:
-                one(lab, text)
+                hold(lab, text)
         except Failed as error:
             lab.problems.append(f"{step.where}: {part}: {error}")
-
-
-def one(lab, text):
-    for pattern, function in CHECKS:
-        found = pattern.fullmatch(text)
-        if found:
-            function(lab, **found.groupdict())
-            return
-    raise ValueError(f"not an expectation: {text}")
 
 
 def eventually(lab, text, patience):
     """Polls until it holds."""
     def holds():
         try:
-            one(lab, text)
+            hold(lab, text)
             return True
         except Failed:
             return False
     try:
         harness.wait_until(holds, patience)
     except TimeoutError:
-        one(lab, text)
+        hold(lab, text)
 
 
 # ---- loads ----

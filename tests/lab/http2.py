@@ -197,8 +197,6 @@ def block_frames(stream, block, flags):
 class Http2(Conn):
     """A connection, after TLS."""
 
-    ALPN = "h2"
-
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.decoder = hpack.Decoder()

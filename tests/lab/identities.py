@@ -18,11 +18,9 @@ import re
 import time
 
 import certificates
-import expect
 import harness
-from expect import COMPARED, Failed, check
-from scenario import TIME, seconds
-from words import parts, word
+from checks import COMPARED, Failed, check, compare
+from scenario import TIME, parts, seconds, word
 
 PATIENCE = 10  # s, until a change has been seen
 
@@ -122,7 +120,7 @@ def handshakes_of(lab, upstream, name):
 
 @check(r"(?P<upstream>\S+) (?P<what>saw|resumed) (?P<name>\S+)" + COMPARED)
 def saw(lab, upstream, what, name, op, value):
-    expect.compare(handshakes_of(lab, upstream, name)[what == "resumed"], op, int(value))
+    compare(handshakes_of(lab, upstream, name)[what == "resumed"], op, int(value))
 
 
 @check(r"(?P<upstream>\S+) saw (?P<names>\S+(?: then \S+)+)")
@@ -135,4 +133,4 @@ def saw_in_order(lab, upstream, names):
 @check(r"full handshakes (?P<upstream>\S+)" + COMPARED)
 def full_handshakes(lab, upstream, op, value):
     counts = lab.upstreams[upstream].do("counts")
-    expect.compare(counts["handshakes"] - counts["resumed"], op, int(value))
+    compare(counts["handshakes"] - counts["resumed"], op, int(value))

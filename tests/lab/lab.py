@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 import sandbox  # noqa: E402
-from scenario import protocols  # noqa: E402
+from scenario import ScenarioError, choices  # noqa: E402
 
 SCENARIOS = HERE / "scenarios"
 TIMEOUT, LONG_TIMEOUT = 120, 1800
@@ -38,8 +38,8 @@ def figures(lab):
 
 def play(path, directory, full):
     """One scenario; returns its problems and its figures."""
-    import expect, faced, identities, machine, storm, trust  # noqa: F401,E401  add their words
-    from scenario import Scenario, ScenarioError
+    import expect, identities, machine, privacy, storm, tried  # noqa: F401,E401  their words
+    from scenario import Scenario
     from words import Lab
     file, _, protocol = path.partition(OVER)
     lab = Lab(directory, Scenario(file, full, protocol), full)
@@ -57,7 +57,6 @@ def play(path, directory, full):
 
 def inside(path, result_file, full, keep):
     """In the namespaces: one scenario."""
-    from scenario import ScenarioError
     sandbox.network()
     directory = Path(tempfile.mkdtemp(prefix="privydns-lab-"))
     directory.chmod(0o755)
@@ -80,6 +79,12 @@ def inside(path, result_file, full, keep):
         shutil.rmtree(directory, True)
 
 
+def unusable(problem):
+    """What was typed names nothing that can be played."""
+    print(f"lab: {problem}", file=sys.stderr)
+    sys.exit(1)
+
+
 def chosen(names):
     """The files of these names; all without one."""
     everything = sorted(SCENARIOS.glob("*.lab"))
@@ -88,14 +93,17 @@ def chosen(names):
         some = [Path(name)] if name.endswith(".lab") and Path(name).exists() else \
             [path for path in everything if path.stem.startswith(name)]
         if not some:
-            sys.exit(f"lab: no scenario is called {name}")
+            unusable(f"no file or scenario is called {name}")
         found += [path for path in some if path not in found]
     return [played for path in found or everything for played in plays(path)]
 
 
 def plays(path):
     """The file, once for each protocol it leaves a choice of."""
-    return [f"{path}{OVER}{protocol}" for protocol in protocols(path)] or [str(path)]
+    try:
+        return [f"{path}{OVER}{protocol}" for protocol in choices(path)] or [str(path)]
+    except ScenarioError as error:
+        return unusable(error)
 
 
 def main():

@@ -1,7 +1,8 @@
-"""Words and checks about the daemon as a process: its limits, memory and end, and what it sends.
+"""Words and checks about the daemon as a process: limits, clock, memory and end, and what it sends.
 
     limit descriptors 64, stack 256KiB       of the daemon that the next line starts
     limit descriptors 20                     of the daemon that runs
+    clock 1970 | clock 10 years ahead | clock right      of the daemon, also while it runs
     spoof 127.0.0.9:53 www.lab A -> 1 datagram   a query that seems to come from there, and how many
                                              datagrams leave (UDP, from anybody here)
     end                                      SIGTERM; `expect log` still works
@@ -20,14 +21,15 @@ import time
 import dns.message
 
 import answers
-import expect
+import harness
+from checks import COMPARED, Failed, check, compare
 from client import SILENCE
-from expect import COMPARED, Failed, check
 from queries import query
-from words import word
+from scenario import word
 
 KEEPALIVE, PADDING = 11, 12  # EDNS options
 SIZES = {"": 1, "KiB": 1 << 10, "MiB": 1 << 20}
+YEAR = 365 * 86400
 LIMITS = {"descriptors": ("--nofile", resource.RLIMIT_NOFILE), "stack": ("--stack", None)}
 
 
@@ -47,6 +49,21 @@ def limit(lab, step):
             resource.prlimit(lab.daemon.process.pid, number, (size, most))
         else:
             lab.daemon_limits.append(f"{option}={size}")
+
+
+@word("clock")
+def clock(lab, step):
+    """The first one stands before the daemon's line."""
+    path = lab.dir / "clock"
+    words = re.fullmatch(r"(?P<at>1970)|(?P<years>\d+) years ahead|right", step.text)
+    ahead = 30 * 86400 - int(time.time()) if words["at"] else int(words["years"] or 0) * YEAR
+    with open(path, "r+b" if path.exists() else "wb") as file:
+        file.write(struct.pack("q", ahead))
+    if not lab.daemon:
+        lab.daemon_env = {"LD_PRELOAD": str(harness.BUILD / "tests" / "lab-clock.so"),
+                          "LAB_CLOCK": str(path),
+                          "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "")
+                          + ":verify_asan_link_order=0"}
 
 
 def datagrams_sent():
@@ -86,16 +103,16 @@ def end(lab, step):
 @check(r"memory" + r"(?: (?P<op><=|>=|<|>|=)) (?P<value>\d+(?:KiB|MiB))")
 def memory(lab, op, value):
     """Resident now; asserted of no build that a sanitizer makes larger."""
-    if expect.harness.SANITIZED:
+    if harness.SANITIZED:
         return
     with open(f"/proc/{lab.daemon.process.pid}/status", encoding="ascii") as status:
         found = re.search(r"VmRSS:\s+(\d+) kB", status.read())
-    expect.compare(int(found[1]) << 10, op, size_of(value))
+    compare(int(found[1]) << 10, op, size_of(value))
 
 
 @check(r"descriptors" + COMPARED)
 def descriptors(lab, op, value):
-    expect.compare(len(os.listdir(f"/proc/{lab.daemon.process.pid}/fd")), op, int(value))
+    compare(len(os.listdir(f"/proc/{lab.daemon.process.pid}/fd")), op, int(value))
 
 
 def received(lab, name):

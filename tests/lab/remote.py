@@ -11,22 +11,17 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
-import http2  # noqa: E402
-import http_deeds  # noqa: E402,F401  deeds
-import http_frames  # noqa: E402,F401  deeds
 import servers  # noqa: E402
-from talk import Conn  # noqa: E402
+from protocols import PROTOCOLS  # noqa: E402
 from upstream import Upstream  # noqa: E402
-
-KINDS = {"dot": Conn, "do53": Conn, "doh": http2.Http2}
 
 
 class Remote(servers.Server):
     """What a scenario holds: start(), turn(), counts() ... and what every server here has."""
 
-    def __init__(self, directory, address, port, certificate, deeds, protocol="dot"):
-        super().__init__(directory, address, port, certificate)
-        self.first_deeds, self.protocol = deeds, protocol
+    def __init__(self, directory, address, kind, certificate, deeds="honest"):
+        super().__init__(directory, address, kind.PORT, certificate if kind.ALPN else None)
+        self.first_deeds, self.kind = deeds, kind
         self.orders = self.results = None
 
     def launch(self, argv=None, env=None):
@@ -34,8 +29,8 @@ class Remote(servers.Server):
         ours, theirs = socket.socketpair()
         certificate = [str(self.tls.crt), str(self.tls.key)] if self.tls else []
         self.process = servers.Process(
-            "upstream", [sys.executable, __file__, str(theirs.fileno()), self.protocol,
-                         self.address, str(self.port), *certificate],
+            "upstream", [sys.executable, __file__, str(theirs.fileno()), self.kind.NAME,
+                         self.address, *certificate],
             self.dir, pass_fds=[theirs.fileno()])
         theirs.close()
         ours.settimeout(20)
@@ -126,9 +121,9 @@ class Orders:
 
 
 def main():
-    channel, protocol, address, port, *certificate = sys.argv[1:]
+    channel, protocol, address, *certificate = sys.argv[1:]
     certificate = servers.Certificate(*certificate) if certificate else None
-    upstream = Upstream(address, certificate, port=int(port), kind=KINDS[protocol])
+    upstream = Upstream(address, certificate, kind=PROTOCOLS[protocol])
     Orders(upstream, socket.socket(fileno=int(channel)))
     upstream.serve()
 

@@ -1,13 +1,25 @@
-"""Reads a scenario file: each line becomes a Step; errors name file and line."""
+"""Reads a scenario file: each line becomes a Step; errors name file and line.
+
+@word("freeze") adds a word: a function that gets the lab and its step. A step without a time is
+done in its place; one with a time then, and with beside=True in a thread of its own, so that the
+next lines need not wait for it.
+"""
 import re
 from pathlib import Path
 
 TIME = r"[\d.]+(?:us|ms|s|m)"
 UNITS = {"us": 1e-6, "ms": 0.001, "s": 1, "m": 60}
 LONG = re.compile(r"\s+\(long\)\s*$")  # a line of the long form only
-EITHER = re.compile(r"\b(?:dot|doh)(?:\|(?:dot|doh))+")  # played once with each
-OVER = re.compile(r"\s+\((dot|doh)\)\s*$")  # a line of this one only
+EITHER = re.compile(r"(?<= )[a-z]\w*(?:\|[a-z]\w*)+")  # protocols: played once with each
 TITLE = re.compile(r"# ?([A-Z]+\d+[a-z]?|-) +(\S.*)")
+WORDS = {}
+
+
+def word(name, beside=False):
+    def add(function):
+        WORDS[name] = (function, beside)
+        return function
+    return add
 
 
 class ScenarioError(Exception):
@@ -37,10 +49,25 @@ def chosen(line, full):
     return re.sub(r"(\S+) \(short ([^)]*)\)", lambda m: m[1] if full else m[2], line)
 
 
-def protocols(path):
-    """Those that a file is to be played with; none: it leaves no choice."""
-    found = EITHER.search(Path(path).read_text(encoding="utf-8"))
-    return found[0].split("|") if found else []
+def parts(text):
+    """Splits at commas, outside of quotes and brackets."""
+    return [part.strip() for part in re.findall(r'(?:"[^"]*"|\[[^\]]*\]|[^,"\[])+', text)]
+
+
+def text_of(path):
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
+
+
+def choices(path):
+    """The protocols that a file is to be played with; none: it leaves no choice."""
+    for line in text_of(path).splitlines():
+        found = line.startswith("upstream") and EITHER.search(line)
+        if found:
+            return found[0].split("|")
+    return []
 
 
 class Scenario:
@@ -48,7 +75,7 @@ class Scenario:
 
     def __init__(self, path, full=False, protocol=None):
         self.path = Path(path)
-        lines = self.path.read_text(encoding="utf-8").splitlines()
+        lines = text_of(path).splitlines()
         title = TITLE.fullmatch(lines[0]) if lines else None
         if not title:
             raise ScenarioError(f"{path}:1: the first line is '# ID  what happens', or '# -  ...'")
@@ -56,14 +83,9 @@ class Scenario:
         self.steps = []
         for number, line in enumerate(lines[1:], 2):
             if line.strip() and not line.startswith("#") and (full or not LONG.search(line)):
-                self.add_line(f"{self.path.name}:{number}",
-                              chosen(LONG.sub("", line).rstrip(), full), protocol)
-
-    def add_line(self, where, line, protocol):
-        over = OVER.search(line)
-        if over and over[1] != protocol:
-            return
-        self.add(where, EITHER.sub(lambda found: protocol or found[0], OVER.sub("", line)))
+                if protocol and line.startswith("upstream"):
+                    line = EITHER.sub(protocol, line)
+                self.add(f"{self.path.name}:{number}", chosen(LONG.sub("", line).rstrip(), full))
 
     def add(self, where, line):
         if line[0].isspace():

@@ -7,8 +7,7 @@ import random
 import re
 
 import harness
-from scenario import seconds
-from words import word
+from scenario import seconds, word
 
 IN_FLIGHT, SOCKETS = 100, 16
 

@@ -30,10 +30,22 @@ class Talk:
 
 
 class Conn(Talk):
-    """A connection: TLS in memory, so that each octet on the wire is ours to choose."""
+    """A connection: TLS in memory, so that each octet on the wire is ours to choose. What it carries
+    is the protocol's to say: a class in a file of its own, which sets what is in capitals here."""
 
     is_datagram = False
-    ALPN = "dot"
+    NAME = ""         # in scenarios
+    PORT = 0
+    ALPN = None       # None: no TLS
+    DATAGRAM = None   # a query over UDP; None: nobody listens there
+    PLAINTEXT = False
+    URL = ""          # as the configuration has it, of an {address} and the {name} in a certificate
+
+    @classmethod
+    def entry(cls, upstream, name, ca_file):
+        """What the configuration says of an upstream."""
+        entry = {"url": cls.URL.format(address=upstream.address, name=name)}
+        return {**entry, "ca_file": str(ca_file)} if cls.ALPN else entry
 
     def __init__(self, upstream, plain, number):
         self.upstream, self.socket, self.number = upstream, plain, number
@@ -113,18 +125,8 @@ class Conn(Talk):
             self.upstream.ready(self)
 
     def take(self, data):
-        """Cuts frames [RFC 7766 §8]."""
-        self.input += data
-        at = 0
-        while self.open and len(self.input) >= at + 2:
-            end = at + 2 + int.from_bytes(self.input[at:at + 2], "big")
-            if len(self.input) < end:
-                break
-            query = bytes(self.input[at + 2:end])
-            at = end
-            self.asked += 1
-            self.upstream.received(self, query)
-        del self.input[:at]
+        """What came, without TLS: upstream.received(self, query) for each query in it."""
+        raise NotImplementedError
 
     def read_on(self, on):
         """Reads, or leaves what comes in the kernel."""
@@ -147,12 +149,6 @@ class Conn(Talk):
             self.gone()
             return
         self.upstream.dirty.add(self)
-
-    def frame(self, message):
-        message = bytes(message)
-        self.send(len(message).to_bytes(2, "big") + message)
-        self.answered += 1
-        self.touch()
 
     def raw(self, octets):
         """These octets beside TLS."""
@@ -223,35 +219,24 @@ class Conn(Talk):
         self.finish(closing)
 
 
-class Datagram(Talk):
-    """A query over UDP, as a connection that carries this one only."""
+class Framed(Conn):
+    """DNS messages, each behind its length [RFC 7766 §8]."""
 
-    tls, ready, open, is_datagram = None, True, True, True
-
-    def __init__(self, upstream, client):
-        self.upstream, self.client = upstream, client
-        self.turn = upstream.turn
-        self.number, self.asked, self.answered = 0, 1, 0
-
-    def __str__(self):
-        return "datagram"
-
-    @property
-    def connection(self):
-        return self
-
-    def way(self, query):
-        return deeds.Way(self, query)
+    def take(self, data):
+        self.input += data
+        at = 0
+        while self.open and len(self.input) >= at + 2:
+            end = at + 2 + int.from_bytes(self.input[at:at + 2], "big")
+            if len(self.input) < end:
+                break
+            query = bytes(self.input[at + 2:end])
+            at = end
+            self.asked += 1
+            self.upstream.received(self, query)
+        del self.input[:at]
 
     def frame(self, message):
+        message = bytes(message)
+        self.send(len(message).to_bytes(2, "big") + message)
         self.answered += 1
-        self.upstream.udp.sendto(bytes(message), self.client)
-
-    def send(self, octets):
-        """A deed about frames: here the octets behind the length."""
-        self.upstream.udp.sendto(octets[2:], self.client)
-
-    def nothing(self):
-        """There is no connection to close."""
-
-    close = cut = reset = half_close = flush = nothing
+        self.touch()

@@ -27,7 +27,9 @@ import carry  # noqa: F401  deeds
 import deeds
 import handshake  # noqa: F401  deeds
 import spoil  # noqa: F401  deeds
-from talk import READ, WRITE, Conn, Datagram
+from do53 import Do53
+from dot import Dot
+from talk import READ, WRITE, Conn
 
 KEPT = 10000        # messages received, the last ones
 LOAD = ".load.lab"  # names under this are a load's: only their sum is kept
@@ -38,12 +40,12 @@ def family_of(address):
 
 
 class Upstream:
-    """Listens and does its deeds. certificate None: plain TCP and UDP."""
+    """Listens and does its deeds. kind: a protocol; None: Dot, or without a certificate Do53."""
 
     def __init__(self, address, certificate=None, answer=None, port=None, prepare=None,
-                 first_deeds="honest", kind=Conn):
-        self.address, self.port = address, port or (853 if certificate else 53)
-        self.kind = kind           # of its connections
+                 first_deeds="honest", kind=None):
+        self.kind = kind or (Dot if certificate else Do53)
+        self.address, self.port = address, port or self.kind.PORT
         self.answer = answer
         self.first_context = self.context = certificate and self.new_context(certificate)
         if prepare:
@@ -99,7 +101,7 @@ class Upstream:
         self.listener = self.bound(socket.SOCK_STREAM)
         self.listener.listen(1024)
         self.selector.register(self.listener, READ, self.accept)
-        if self.context is None:
+        if self.kind.DATAGRAM:
             self.udp = self.bound(socket.SOCK_DGRAM)
             self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
             self.selector.register(self.udp, READ, self.datagrams)
@@ -246,7 +248,7 @@ class Upstream:
                 query, client = self.udp.recvfrom(1 << 16)
             except OSError:
                 return
-            self.received(Datagram(self, client), query)
+            self.received(self.kind.DATAGRAM(self, client), query)
 
     def received(self, conn, query):
         self.asked_in_all += 1

@@ -1,35 +1,23 @@
-"""The words of a scenario: each is a function that gets the lab and its step.
-
-@word("freeze") adds one. A step without a time is done in its place; one with a time then, and with
-beside=True in a thread of its own, so that the next lines need not wait for it.
-"""
+"""The lab, and the words of a scenario that every one needs: servers, the daemon, who asks."""
 import json
 import re
 import shlex
 import signal
 import threading
 import time
+import traceback
 
 import dns.exception
 
 import harness
 from client import Client
 from load import Load
+from protocols import PROTOCOLS
 from remote import Remote
-from scenario import ScenarioError, seconds
+from scenario import WORDS, ScenarioError, parts, seconds, word
 
-WORDS = {}
 STRATEGIES = ("ordered", "fastest", "spread", "shard")
 LISTS = ("listen", "pins", "properties")
-PORTS = {"dot": 853, "doh": 443, "do53": 53}
-ALIASES = {"dot": "tls", "do53": "udp"}
-
-
-def word(name, beside=False):
-    def add(function):
-        WORDS[name] = (function, beside)
-        return function
-    return add
 
 
 class Lab:
@@ -90,6 +78,8 @@ class Lab:
             self.guarded(function, step)
         except ScenarioError as error:
             self.problems.append(str(error))
+        except Exception:  # pylint: disable=broad-except
+            self.problems.append(f"{step.where}: {traceback.format_exc()}")
 
     def join(self):
         while self.threads:
@@ -133,16 +123,7 @@ class Lab:
     def entry(self, name):
         """An upstream as the configuration has it."""
         upstream = self.upstreams[name]
-        if not upstream.tls:
-            return {"name": name, "url": f"udp://{upstream.address}"}
-        url = {"dot": "tls://{}#{}", "doh": "https://{}/dns-query#{}"}[upstream.protocol]
-        return {"name": name, "url": url.format(upstream.address, harness.NAME),
-                "ca_file": str(self.ca.crt)}
-
-
-def parts(text):
-    """Splits at commas, outside of quotes and brackets."""
-    return [part.strip() for part in re.findall(r'(?:"[^"]*"|\[[^\]]*\]|[^,"\[])+', text)]
+        return {"name": name, **upstream.kind.entry(upstream, harness.NAME, self.ca.crt)}
 
 
 def value_of(key, text):
@@ -172,12 +153,13 @@ def upstream(lab, step):
     new = []
     for part in parts(step.text):
         name, protocol, *deeds = part.split(maxsplit=2)
+        if protocol not in PROTOCOLS:
+            raise ValueError(f"not a protocol: {protocol}")
         directory = lab.dir / f"upstream-{name}"
         directory.mkdir()
         lab.upstreams[name] = Remote(
-            directory, f"127.0.0.{len(lab.upstreams) + 2}", PORTS[protocol],
-            None if protocol == "do53" else lab.certificate,
-            deeds[0] if deeds else "honest", protocol)
+            directory, f"127.0.0.{len(lab.upstreams) + 2}", PROTOCOLS[protocol], lab.certificate,
+            deeds[0] if deeds else "honest")
         lab.upstreams[name].launch()
         new.append(lab.upstreams[name])
     for each in new:
@@ -196,7 +178,7 @@ def configuration(lab, text):
             name = "default" if words[0] in STRATEGIES else words.pop(0)
             config["pools"][name] = {"strategy": words[0],
                                      "upstreams": [entries[each] for each in words[1:]]}
-            if any(not lab.upstreams[each].tls for each in words[1:]):
+            if any(lab.upstreams[each].kind.PLAINTEXT for each in words[1:]):
                 config["pools"][name]["plaintext"] = True
         elif key.split(".")[0] in entries:
             set_path(entries[key.split(".")[0]], key.split(".", 1)[1], value_of(key, rest))
