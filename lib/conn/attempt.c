@@ -39,6 +39,7 @@ static enum pv_result result_of(enum pv_outcome outcome)
     case PV_BAD_ANSWER:
         return PV_RESULT_BAD_ANSWER;
     case PV_UNPROCESSED:
+    case PV_LEFT_OUT:
     case PV_SERVER_FAILED:
         return PV_RESULT_HTTP;
     default:

@@ -40,6 +40,7 @@ enum pv_outcome {
     PV_TLS_FAILED,    /* another TLS failure */
     PV_TIMED_OUT,     /* sent, and the connection was given up without an answer */
     PV_UNPROCESSED,   /* the peer says that it has not looked at it: to be sent again */
+    PV_LEFT_OUT,      /* the same, for it goes, and has answered others on this connection */
     PV_SERVER_FAILED, /* it says below DNS that it cannot: an HTTP status, a reset stream */
     PV_BAD_ANSWER,    /* malformed, or to another question */
     PV_TRUNCATED,     /* a datagram answer was cut */
@@ -113,6 +114,7 @@ enum {
     PV_TRAIT_ID_ZERO = 32,    /* the transport matches answers: id 0, and any id in the answer */
     PV_TRAIT_PLAINTEXT = 64,  /* only where the pool says so */
     PV_TRAIT_METHOD = 128,    /* there is more than one way to ask: the user may choose */
+    PV_TRAIT_STAMP = 256,     /* there are DNS stamps of it, of type `stamp` */
 };
 
 struct pv_proto {
@@ -121,6 +123,7 @@ struct pv_proto {
     uint16_t port;      /* where the URL has none */
     uint16_t edns_size; /* in its queries */
     unsigned traits;
+    uint8_t stamp; /* the first octet of its DNS stamps */
     size_t endpoint_size; /* its state per upstream and thread: outlives connections */
     size_t conn_size;     /* its state per connection; both start zeroed */
 

@@ -171,6 +171,17 @@ void pv_h2_leave(struct pv_h2 *h)
     h->events->leaving(h->arg);
 }
 
+/* In their order: nghttp2 would end them in any, and who has waited longest shall be first again.
+ */
+static void leave_out(struct pv_h2 *h, int32_t last)
+{
+    pv_list_each_safe (it, &h->requests) {
+        struct pv_h2_stream *r = pv_container(it, struct pv_h2_stream, link);
+        if (r->id > last && r->state != PV_H2_ENDED)
+            fail(r, PV_H2_UNPROCESSED, "the server said goodbye before it");
+    }
+}
+
 static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *arg)
 {
     struct pv_h2 *h = arg;
@@ -200,6 +211,7 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
         break;
     case NGHTTP2_GOAWAY:
         pv_h2_leave(h);
+        leave_out(h, frame->goaway.last_stream_id);
         break;
     }
     return 0;

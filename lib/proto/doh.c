@@ -265,7 +265,8 @@ static void failed(void *arg, void *request, enum pv_h2_fault fault, const char 
         pv_conn_lost(d->conn, PV_DIED_FRESH, "the server says goodbye at once");
         return;
     }
-    pv_attempt_failed(request, again ? PV_UNPROCESSED : PV_SERVER_FAILED, reason);
+    enum pv_outcome outcome = d->leaving && d->served ? PV_LEFT_OUT : PV_UNPROCESSED;
+    pv_attempt_failed(request, again ? outcome : PV_SERVER_FAILED, reason);
     if (fault == PV_H2_CALM)
         pv_endpoint_rest(e, 0, reason);
 }
@@ -429,7 +430,9 @@ const struct pv_proto pv_proto_doh[] = {
         .scheme = "https",
         .port = 443,
         .edns_size = 4096,
-        .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_METHOD,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_METHOD |
+                  PV_TRAIT_STAMP,
+        .stamp = 2,
         .endpoint_size = sizeof(struct doh),
         .conn_size = sizeof(struct doh_conn),
         .check = pv_doh_site_check,

@@ -17,7 +17,8 @@ enum pv_step {
 
 struct pv_next {
     enum pv_step step;
-    bool free; /* what was sent does not count as a try */
+    bool free;        /* what was sent does not count as a try */
+    unsigned replays; /* so many of them for each query: then it is PV_STEP_NEXT; 0: no matter */
 };
 
 const struct pv_next *pv_next(enum pv_outcome);

@@ -15,8 +15,6 @@ enum {
     TRIAL_TICK_US = PV_BACKOFF_FIRST_US,
     HEDGE_COST = 100, /* in the units of hedge_budget: percent of a query */
     HEDGE_SAVED = 10 * HEDGE_COST,
-    REPLAYS_LOST = 1, /* over a fresh connection [V8] */
-    REPLAYS_UNPROCESSED = 2,
 };
 
 #define ATTEMPT(it) pv_container(it, struct pv_attempt, of_query)
@@ -463,9 +461,7 @@ static void on_end(struct pv_attempt *a)
         a->outcome = q->opaque ? PV_GOOD : pv_verify(&a->reply);
     const struct pv_next *next = pv_next(a->outcome);
     enum pv_step step = next->step;
-    unsigned replays = step == PV_STEP_AGAIN ? REPLAYS_UNPROCESSED : REPLAYS_LOST;
-    bool replay = step == PV_STEP_AGAIN || step == PV_STEP_AGAIN_FRESH;
-    if (replay && q->replays++ >= replays)
+    if (next->replays > 0 && q->replays++ >= next->replays)
         step = PV_STEP_NEXT;
     else if (next->free && a->was_sent)
         q->tries--;

@@ -40,7 +40,7 @@ static unsigned given(const struct pv_query *q, const struct pv_endpoint *e, uns
         if (a->upstream != e->upstream) /* the endpoint of an ended one may be gone */
             continue;
         n++;
-        *ret_sent += a->was_sent && a->outcome != PV_UNPROCESSED;
+        *ret_sent += a->was_sent && a->outcome != PV_UNPROCESSED && a->outcome != PV_LEFT_OUT;
         *ret_free &= (a->outcome != PV_PENDING || a->overdue) && a->outcome != PV_NO_ROOM;
         *ret_free &= !a->answer;
     }

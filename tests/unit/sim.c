@@ -268,17 +268,21 @@ static void obey_keepalive(struct pv_conn *c, const struct sim_answer *what)
 
 static bool is_refusal(enum sim_deed deed)
 {
-    return deed == SIM_UNPROCESSED || deed == SIM_CANNOT || deed == SIM_RESTS;
+    return deed == SIM_UNPROCESSED || deed == SIM_LEAVES || deed == SIM_CANNOT || deed == SIM_RESTS;
 }
 
 /* As proto/doh does. */
 static void refuse(struct pv_conn *c, struct pv_attempt *a, enum sim_deed deed)
 {
     struct pv_endpoint *e = pv_conn_endpoint(c);
-    if (deed == SIM_UNPROCESSED)
+    if (deed == SIM_LEAVES) {
+        pv_conn_replace(c);
+        pv_attempt_failed(a, PV_LEFT_OUT, "left out");
+    } else if (deed == SIM_UNPROCESSED) {
         pv_attempt_failed(a, PV_UNPROCESSED, "not processed");
-    else
+    } else {
         pv_attempt_failed(a, PV_SERVER_FAILED, "HTTP status 503");
+    }
     if (deed == SIM_RESTS)
         pv_endpoint_rest(e, 20 * S, "HTTP status 503");
 }

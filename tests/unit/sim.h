@@ -22,6 +22,7 @@ enum sim_deed {
     SIM_SILENT,
     SIM_CLOSES,      /* the connection */
     SIM_UNPROCESSED, /* says that it has not looked at it */
+    SIM_LEAVES,      /* the same, and that the connection goes */
     SIM_CANNOT,      /* says, below DNS, that it cannot answer */
     SIM_RESTS,       /* the same, and not to be asked for 20 s */
     SIM_GARBLES,     /* 60 octets, the right id */

@@ -20,6 +20,7 @@ struct asked {
     char body[64];
     enum pv_h2_fault fault;
     bool failed;
+    unsigned rank; /* among those that failed */
 };
 
 static struct world world;
@@ -72,6 +73,7 @@ static void failed(void *arg, void *request, enum pv_h2_fault why, const char *t
     (void)arg;
     assert_int_equal(a->ends++, 0);
     a->failed = true;
+    a->rank = seen[FAILED];
     a->fault = why;
     assert_true(text[0]);
     tells(FAILED);
@@ -462,6 +464,23 @@ static void goaway(void **state)
     assert_int_equal(seen[LEAVING], 1);
     assert_int_equal(seen[LOST], 1);
     assert_int_equal(fault, PV_STREAM_CLOSED);
+}
+
+/* Those that are left out are told in their order, so that the oldest may be the first again. */
+static void left_out_in_order(void **state)
+{
+    (void)state;
+    start(100);
+    ask_all(50);
+    nghttp2_submit_goaway(server.session, NGHTTP2_FLAG_NONE, server.requests[9].id,
+                          NGHTTP2_NO_ERROR, NULL, 0);
+    runs();
+    assert_int_equal(seen[FAILED], 40);
+    for (unsigned i = 10; i < 50; i++) {
+        assert_int_equal(asked[i].fault, PV_H2_UNPROCESSED);
+        assert_int_equal(asked[i].rank, i - 10);
+    }
+    assert_int_equal(pv_h2_awaited(h2), 10);
 }
 
 static void resets_have_their_faults(void **state)
@@ -859,6 +878,7 @@ int main(void)
         T(held_back_then_closed),
         T(dropped_is_left_to_end),
         T(goaway),
+        T(left_out_in_order),
         T(resets_have_their_faults),
         T(closed_in_the_middle),
         T(nobody_there),

@@ -12,28 +12,31 @@ static void what_follows(void **state)
         enum pv_outcome outcome;
         enum pv_step step;
         bool free;
+        unsigned replays;
     } rows[] = {
-        {PV_DIED_IDLE, PV_STEP_AGAIN_FRESH, true},
-        {PV_DIED_FRESH, PV_STEP_NEXT, false},
-        {PV_UNREACHABLE, PV_STEP_NEXT, true},
-        {PV_UNOPENED, PV_STEP_NEXT, true},
-        {PV_UNTRUSTED, PV_STEP_NEXT, true},
-        {PV_TLS_FAILED, PV_STEP_NEXT, true},
-        {PV_TIMED_OUT, PV_STEP_NEXT, false},
-        {PV_UNPROCESSED, PV_STEP_AGAIN, true},
-        {PV_SERVER_FAILED, PV_STEP_NEXT, false},
-        {PV_BAD_ANSWER, PV_STEP_NEXT, false},
-        {PV_TRUNCATED, PV_STEP_AGAIN_STREAM, true},
-        {PV_NO_ROOM, PV_STEP_LATER, true},
-        {PV_GOOD, PV_STEP_FINISH, false},
-        {PV_SERVFAIL_OR_REFUSED, PV_STEP_ONE_ALIKE, false},
-        {PV_NOT_SERVED, PV_STEP_NEXT_ALIKE, false},
-        {PV_CUT, PV_STEP_ONE_ALIKE, false},
+        {PV_DIED_IDLE, PV_STEP_AGAIN_FRESH, true, 1},
+        {PV_DIED_FRESH, PV_STEP_NEXT, false, 0},
+        {PV_UNREACHABLE, PV_STEP_NEXT, true, 0},
+        {PV_UNOPENED, PV_STEP_NEXT, true, 0},
+        {PV_UNTRUSTED, PV_STEP_NEXT, true, 0},
+        {PV_TLS_FAILED, PV_STEP_NEXT, true, 0},
+        {PV_TIMED_OUT, PV_STEP_NEXT, false, 0},
+        {PV_UNPROCESSED, PV_STEP_AGAIN, true, 2},
+        {PV_LEFT_OUT, PV_STEP_AGAIN, true, 16},
+        {PV_SERVER_FAILED, PV_STEP_NEXT, false, 0},
+        {PV_BAD_ANSWER, PV_STEP_NEXT, false, 0},
+        {PV_TRUNCATED, PV_STEP_AGAIN_STREAM, true, 0},
+        {PV_NO_ROOM, PV_STEP_LATER, true, 0},
+        {PV_GOOD, PV_STEP_FINISH, false, 0},
+        {PV_SERVFAIL_OR_REFUSED, PV_STEP_ONE_ALIKE, false, 0},
+        {PV_NOT_SERVED, PV_STEP_NEXT_ALIKE, false, 0},
+        {PV_CUT, PV_STEP_ONE_ALIKE, false, 0},
     };
     assert_int_equal(sizeof rows / sizeof *rows, PV_OUTCOMES - 1); /* all but PV_PENDING */
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_equal(pv_next(rows[i].outcome)->step, rows[i].step);
         assert_int_equal(pv_next(rows[i].outcome)->free, rows[i].free);
+        assert_int_equal(pv_next(rows[i].outcome)->replays, rows[i].replays);
     }
 }
 

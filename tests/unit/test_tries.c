@@ -609,6 +609,7 @@ static void unprocessed_is_free(void **state)
 }
 
 static unsigned left_unprocessed;
+static bool left_out; /* with the others that a connection did not get to */
 
 static struct sim_answer unprocessed_often(struct sim_server *s, const struct sim_message *m)
 {
@@ -616,7 +617,7 @@ static struct sim_answer unprocessed_often(struct sim_server *s, const struct si
     struct sim_answer what = s->answer;
     if (left_unprocessed > 0) {
         left_unprocessed--;
-        what.deed = SIM_UNPROCESSED;
+        what.deed = left_out ? SIM_LEAVES : SIM_UNPROCESSED;
     }
     return what;
 }
@@ -635,6 +636,27 @@ static void unprocessed_is_not_seen(void **state)
     left_unprocessed = UINT_MAX;
     assert_failed(sim_answer_to("never.example"), PRIVY_EUNREACHABLE);
     assert_int_equal(sim_asked(a, "never.example."), 6);
+}
+
+/* Its connections go after some answers each: those behind them have their turn, not for ever. */
+static void left_out_is_asked_until_its_turn(void **state)
+{
+    (void)state;
+    sim_start(a, NULL);
+    warm_up(1);
+    left_out = true;
+    left_unprocessed = 16;
+    a->choose = unprocessed_often;
+    a->answer = (struct sim_answer){.us = 10 * MS, .ttl = 300};
+    struct sim_asker q = sim_answer_to("www.example");
+    assert_answered(q, "a");
+    assert_took(q, 480 * MS, 520 * MS);
+    assert_int_equal(sim_asked(a, "www.example."), 17);
+    left_unprocessed = UINT_MAX;
+    assert_failed(sim_answer_to("never.example"), PRIVY_EUNREACHABLE);
+    assert_int_equal(sim_asked(a, "never.example."), 20);
+    assert_int_equal(sim.downs, 0);
+    left_out = false;
 }
 
 static void server_cannot(void **state)
@@ -965,6 +987,7 @@ int main(void)
         T(unprocessed_is_asked_again),
         T(unprocessed_is_free),
         T(unprocessed_is_not_seen),
+        T(left_out_is_asked_until_its_turn),
         T(server_cannot),
         T(only_server_cannot),
         T(server_that_wants_rest),
