@@ -5,10 +5,7 @@ NAME: a file, or the beginning of a scenario's name (T1-, M). --full: the long f
 """
 import argparse
 import json
-import os
-import shutil
 import sys
-import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -58,15 +55,14 @@ def play(path, directory, full):
 def inside(path, result_file, full, keep):
     """In the namespaces: one scenario."""
     sandbox.network()
-    directory = Path(tempfile.mkdtemp(prefix="privydns-lab-"))
-    directory.chmod(0o755)
     begun = time.monotonic()
-    try:
-        problems, text = play(path, directory, full)
-    except ScenarioError as error:
-        problems, text = [str(error)], ""
-    except Exception:  # pylint: disable=broad-except
-        problems, text = [traceback.format_exc()], ""
+    with sandbox.workplace("privydns-lab-", keep) as directory:
+        try:
+            problems, text = play(path, directory, full)
+        except ScenarioError as error:
+            problems, text = [str(error)], ""
+        except Exception:  # pylint: disable=broad-except
+            problems, text = [traceback.format_exc()], ""
     word = "failed" if problems else "passed"
     name = Path(path).name.replace(".lab", "")
     print(f"{word:7} {name} ({time.monotonic() - begun:.1f} s){text}")
@@ -75,8 +71,6 @@ def inside(path, result_file, full, keep):
     Path(result_file).write_text(json.dumps({"passed": 0, "failed": 0, "skipped": 0, word: 1}))
     if keep:
         print(f"    kept: {directory}")
-    else:
-        shutil.rmtree(directory, True)
 
 
 def unusable(problem):

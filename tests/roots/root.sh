@@ -31,8 +31,17 @@ root=$place/root
 trap 'rm -rf --one-file-system "$place"' EXIT
 trap 'exit 130' INT TERM HUP
 
-/usr/lib/apt/apt-helper -q download-file "$mirror/dists/$suite/InRelease" "$place/InRelease" \
-    >/dev/null 2>&1 || skip "$mirror has no $suite for us"
+has() { # has SUITE: the mirror does
+    /usr/lib/apt/apt-helper -q download-file "$mirror/dists/$1/InRelease" "$place/InRelease" \
+        >/dev/null 2>&1
+}
+if ! has "$suite"; then
+    ! has stable || {
+        echo "root: $mirror has no suite $suite (bookworm, trixie ...)" >&2
+        exit 64
+    }
+    skip "$mirror cannot be reached"
+fi
 
 make_root() {
     mmdebstrap --quiet --variant=minbase --architectures="$architectures" "$suite" "$root" "$mirror"

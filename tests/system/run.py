@@ -54,7 +54,8 @@ def inside(name, result_file):
     sandbox.network()
     sys.path.insert(0, str(HERE))
     report = Report()
-    unittest.defaultTestLoader.loadTestsFromName(name).run(report)
+    with sandbox.workplace("privydns-tests-"):
+        unittest.defaultTestLoader.loadTestsFromName(name).run(report)
     Path(result_file).write_text(json.dumps(report.counts))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import harness
 import victim
-from faults import CALLS, FOR_EVER, LASTING, MEMORY
+from calls import CALLS, FOR_EVER, LASTING, MEMORY
 from servers import wait_until
 from upstreams import PROTOCOLS, Upstream
 from victim import Broken, Daemon, Victim

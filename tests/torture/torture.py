@@ -7,8 +7,10 @@ scenarios. PRIVYDNS_BUILD names the build; with sanitizers more is seen. Prints 
 scenario and, last, the counts. --fail KIND:N[:ERROR] plays just that failure.
 """
 import argparse
+import errno
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -18,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 os.environ.setdefault("PRIVYDNS_BUILD", str(HERE.parents[1] / "build-test"))
 BUILD = Path(os.environ["PRIVYDNS_BUILD"]).resolve()
+import calls  # noqa: E402
 import sandbox  # noqa: E402
 import scenarios  # noqa: E402
 import upstreams  # noqa: E402
@@ -106,8 +109,7 @@ def inside(arguments, name, result_file):
     shim = BUILD / "tests" / "torture-shim.so"
     sweep = Sweep(name, scenario, arguments.full)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="privydns-torture-") as directory:
-        Path(directory).chmod(0o755)
+    with sandbox.workplace("privydns-torture-") as directory:
         try:
             scenario.set_up(directory, arguments.certificates, shim)
             if arguments.fail:
@@ -126,6 +128,18 @@ def inside(arguments, name, result_file):
     word = "failed" if sweep.broken else "passed"
     print(f"{word:7} torture: {name} ({sweep.played} failures, {time.monotonic() - begun:.1f} s)")
     Path(result_file).write_text(json.dumps({word: 1}))
+
+
+def unusable(arguments):
+    """Why what was typed cannot be played, or None."""
+    unknown = sorted(set(arguments.scenarios) - set(scenarios.ALL))
+    if unknown:
+        return f"no scenario is called {', '.join(unknown)}; there are: {', '.join(scenarios.ALL)}"
+    kinds = {**calls.MEMORY, **calls.CALLS}
+    words = re.fullmatch(r"(\w+):\d+(?::(\w+))?", arguments.fail or "malloc:1")
+    if not words or words[1] not in kinds or words[2] and not hasattr(errno, words[2]):
+        return f"--fail is KIND:N[:ERROR]; there are the kinds {', '.join(kinds)}"
+    return None
 
 
 def outside(arguments):
@@ -155,6 +169,10 @@ def parse():
 def main():
     arguments = parse()
     if not arguments.inside:
+        problem = unusable(arguments)
+        if problem:
+            print(f"torture: {problem}", file=sys.stderr)
+            return 1
         return outside(arguments)
     inside(arguments, *arguments.inside)
     return 0

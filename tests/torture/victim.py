@@ -15,7 +15,7 @@ import dns.rcode
 import dns.rrset
 
 import harness
-from faults import Control
+from calls import Control
 
 PR_SET_PDEATHSIG = 1
 DEADLINE = 4.5  # of a question, query.deadline
