@@ -3,6 +3,7 @@
 #include <stdarg.h>
 
 enum {
+    FRAME_HEAD = 9,
     WINDOW_CONNECTION = 1024 * 1024,
     WINDOW_STREAM = 65535, /* any message [W8] */
     STREAMS_MOST = 1000,   /* of one connection, whatever the server allows */
@@ -11,7 +12,9 @@ enum {
     ACKS_MOST = 100,
     CONTINUATIONS_MOST = 8,
     ENCODER_TABLE = 4096,
-    OVERSIZED_MOST = 3, /* responses with too many fields: then the connection ends */
+    CARRIED_TIMES = 4,    /* as many octets as the body has, */
+    CARRIED_MORE = 16384, /* and some */
+    OVERSIZED_MOST = 3,   /* responses with too many fields: then the connection ends */
 };
 
 /* ---- what its parts share ---- */
@@ -75,9 +78,11 @@ bool pv_h2_is_within_budget(struct pv_h2 *h)
 static int on_begin_frame(nghttp2_session *session, const nghttp2_frame_hd *hd, void *arg)
 {
     struct pv_h2 *h = arg;
-    (void)session;
+    struct pv_h2_stream *r = request_of(session, hd->stream_id);
     if (h->closed)
         return NGHTTP2_ERR_CALLBACK_FAILURE;
+    if (r && hd->type == NGHTTP2_DATA)
+        r->carried += FRAME_HEAD + hd->length;
     if (hd->type == NGHTTP2_HEADERS || (hd->type == NGHTTP2_DATA && hd->length > 0))
         return 0;
     pv_h2_budget_frame(&h->budget);
@@ -139,6 +144,12 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     return 0;
 }
 
+/* Padding, or a frame for each octet. */
+static bool is_mostly_padding(const struct pv_h2_stream *r)
+{
+    return r->carried > CARRIED_TIMES * r->response.length + CARRIED_MORE;
+}
+
 /* A server may answer before it has read the request: then the rest is not sent any more, or the
  * stream would stay until its window opens. */
 static void complete(struct pv_h2 *h, struct pv_h2_stream *r)
@@ -196,6 +207,8 @@ static int on_frame(nghttp2_session *session, const nghttp2_frame *frame, void *
     case NGHTTP2_DATA:
         if (r && frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
             complete(h, r);
+        else if (r && r->state != PV_H2_ENDED && is_mostly_padding(r))
+            pv_h2_stream_reset(r, PV_H2_RESET, "a response that is mostly padding");
         break;
     case NGHTTP2_SETTINGS:
         if (!(frame->hd.flags & NGHTTP2_FLAG_ACK))

@@ -22,6 +22,7 @@ struct pv_h2_stream {
     uint64_t begun; /* µs */
     unsigned informational;
     struct pv_h2_response response;
+    size_t carried; /* octets of its DATA frames, all that is no body too */
     size_t length, sent;
     uint8_t body[];
 };

@@ -695,6 +695,32 @@ static void floods(void **state)
     }
 }
 
+/* A response may be padded, and come in small pieces; not so that most of what is read is neither.
+ */
+static void H14_padding(void **state)
+{
+    (void)state;
+    static const uint8_t padded[257] = {255, 'x'}; /* one octet of body */
+    start(100);
+    ask_all(2);
+    for (int32_t id = 1; id <= 3; id += 2) {
+        server_frame(&server, NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, id, "\x88", 1);
+        for (unsigned i = 0; i < 50; i++)
+            server_frame(&server, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, id, padded, sizeof padded);
+    }
+    runs();
+    assert_int_equal(seen[FAILED], 0);
+    server_frame(&server, NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, "y", 1);
+    for (unsigned i = 0; i < 20; i++)
+        server_frame(&server, NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 3, padded, sizeof padded);
+    runs();
+    assert_int_equal(asked[0].length, 51);
+    assert_true(asked[1].failed);
+    assert_int_equal(asked[1].fault, PV_H2_RESET);
+    assert_int_equal(seen[LOST], 0); /* its windows were given back: others go on */
+    assert_int_equal(pv_h2_room(h2, 0), 100);
+}
+
 /* So many at once want an answer that they would wait in our memory. */
 static void H3_too_many_answers_to_give(void **state)
 {
@@ -888,6 +914,7 @@ int main(void)
         T(H1_bomb),
         T(H2a_continuations),
         T(floods),
+        T(H14_padding),
         T(H3_too_many_answers_to_give),
         T(not_every_frame_is_a_flood),
         T(H9_the_last_stream_id),
