@@ -15,7 +15,7 @@ struct asker {
     uint16_t limit;     /* the largest reply */
     uint16_t edns_size; /* what we say we can take */
 };
-/* edns_size faces clients: it also bounds UDP replies [S1]. */
+/* edns_size faces clients: it also bounds UDP replies [RFC 6891 §6.2.3]. */
 struct asker asker_of(const struct pv_query_view *, bool tcp, uint16_t edns_size);
 
 #define ANSWER_EDES     2
@@ -43,7 +43,7 @@ size_t answer_empty(const struct pv_header *query, const uint8_t *question, size
 /* The minimal answer to ANY: HINFO "RFC8482" "" [RFC 8482 §4.2], without OPT. */
 size_t answer_hinfo(const struct pv_query_view *, uint8_t *out, size_t capacity);
 
-/* Fit the message (without OPT; whole, checked) to the asker in place [S2]: add OPT, and drop what
+/* Fit the message (without OPT; whole, checked) to the asker in place: add OPT, and drop what
  * is too large. rcode: extended, 12 bits. Returns the new length, at most asker->limit. */
 size_t answer_fit(const struct asker *, uint8_t *message, size_t length, size_t capacity,
                   unsigned rcode, const struct answer_edes *);

@@ -146,7 +146,7 @@ static size_t whole_frame(const struct client *c)
     return have >= frame ? frame : 0;
 }
 
-/* No message is that short: not even waited for [B1]. */
+/* No message is that short: not even waited for. */
 static bool is_hopeless(const struct client *c)
 {
     return pv_buf_length(&c->in) >= 2 && pv_get16(pv_buf_front(&c->in)) < PV_HEADER;

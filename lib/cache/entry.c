@@ -10,7 +10,7 @@
 /* The largest message holds at most so many records of 11 octets: an offset for each. */
 #define RECORDS_MOST ((65535 - 12) / 11)
 #define ENTRY_MAX    (sizeof(struct pv_entry) + 65535 + RECORDS_MOST * sizeof(uint16_t))
-/* No record is shown with a longer life [C4]. */
+/* No record is shown with a longer life. */
 #define TTL_CAP   86400
 #define TTL_STALE 30
 

@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-/* What an answer is kept under [C1]: question, DO, CD, pool, and the protocol where one was asked
+/* What an answer is kept under: question, DO, CD, pool, and the protocol where one was asked
  * for. Fill with pv_key_make() only. */
 struct pv_key {
     uint64_t hash;
@@ -31,7 +31,7 @@ struct pv_entry {
     _Atomic bool refreshing; /* somebody fetches a new one (prefetch, stale): at most one does */
     _Atomic uint64_t held;   /* s: a refresh failed then; stale until 30 s later without another */
     uint8_t segment;         /* of the LRU: probation or protected; the shard's lock */
-    bool failure;            /* SERVFAIL to be repeated [C10]; message: header and question */
+    bool failure;            /* SERVFAIL to be repeated; message: header and question */
     uint8_t failures;        /* in a row, for doubling */
     uint64_t stored;         /* s, CLOCK_BOOTTIME */
     uint32_t ttl;            /* s: fresh while now - stored < ttl */
@@ -67,7 +67,7 @@ uint32_t pv_entry_left(const struct pv_entry *, uint64_t now);
 /* Seconds for which it may be given after its time, of these: none where it is a failure, or where
  * the asker wanted the data unchecked (CD): what is wrong with that ends with its TTL. */
 uint32_t pv_entry_grace(const struct pv_entry *, uint32_t stale);
-/* Write the message as it is now: id 0, TTLs less the age (stale: 30 [C14], AD cleared). Returns
+/* Write the message as it is now: id 0, TTLs less the age (stale: 30, AD cleared). Returns
  * its length, 0 when capacity is too small. */
 size_t pv_entry_write(const struct pv_entry *, uint64_t now, uint8_t *out, size_t capacity);
 

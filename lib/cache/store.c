@@ -284,7 +284,7 @@ static void key_of(const struct pv_entry *e, struct pv_key *key)
     memcpy(key->name, pv_entry_name(e), e->name_length);
 }
 
-/* A failure must not take the place of an answer that may still be given, fresh or stale [C14]. */
+/* A failure must not take the place of an answer that may still be given, fresh or stale. */
 static bool may_replace(const struct privy_cache *c, const struct pv_entry *old,
                         const struct pv_entry *e)
 {

@@ -15,7 +15,7 @@
  * says so with pv_cache_count(). */
 struct pv_entry *pv_cache_get(struct privy_cache *, const struct pv_key *);
 /* Store the entry (replacing one with its key); takes the caller's reference. A failure does not
- * replace an answer that may still be given, fresh or stale [C14]. */
+ * replace an answer that may still be given, fresh or stale. */
 void pv_cache_put(struct privy_cache *, struct pv_entry *);
 enum pv_lookup { PV_LOOKUP_HIT, PV_LOOKUP_MISS, PV_LOOKUP_STALE };
 void pv_cache_count(struct privy_cache *, enum pv_lookup);

@@ -7,17 +7,17 @@
 enum pv_conn_state {
     PV_CONN_OPENING,  /* until the handler says ready; at most 2 s */
     PV_CONN_READY,    /* takes attempts */
-    PV_CONN_SUSPECT,  /* silent: takes none, a probe is out [V9] */
+    PV_CONN_SUSPECT,  /* silent: takes none, a probe is out */
     PV_CONN_DRAINING, /* takes none, finishes what it carries */
     PV_CONN_CLOSED,   /* gone at the end of the turn */
     PV_CONN_STATES
 };
 
 enum {
-    PV_OPEN_LIMIT_US = 2000000, /* connect and TLS together [U13] */
-    PV_DEAD_AFTER_US = 2000000, /* after the overdue attempt was sent, at least [V9] */
-    PV_IDLE_MS = 30000,         /* where the peer names no limit [V7] */
-    PV_CONN_CROWDED = 256,      /* in flight: then a second connection is opened [V3] */
+    PV_OPEN_LIMIT_US = 2000000, /* connect and TLS together */
+    PV_DEAD_AFTER_US = 2000000, /* after the overdue attempt was sent, at least */
+    PV_IDLE_MS = 30000,         /* where the peer names no limit [RFC 7828] */
+    PV_CONN_CROWDED = 256,      /* in flight: then a second connection is opened */
     PV_BARRED_US = 500000,      /* so long may one that carries nothing take nothing */
 };
 

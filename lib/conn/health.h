@@ -6,7 +6,7 @@
 
 #include "conn/proto.h"
 
-/* Back-off [U16]: 250 ms x 2, at most 5 s, +-25 %. */
+/* Back-off: 250 ms x 2, at most 5 s, +-25 %. */
 enum { PV_BACKOFF_FIRST_US = 250000, PV_BACKOFF_LAST_US = 5000000 };
 
 /* Told when an upstream goes up or down, once per change in the process. NULL: nobody. */

@@ -62,7 +62,7 @@ struct pv_ask {
     bool dnssec_ok, checking_disabled;
     bool ecs_zero;         /* send the ECS option with source prefix 0 */
     unsigned pad_block;    /* the user's; 0: none */
-    const uint8_t *opaque; /* a whole message to pass on, only its id changed [U9]; or NULL */
+    const uint8_t *opaque; /* a whole message to pass on, only its id changed; or NULL */
     size_t opaque_length;
 };
 

@@ -100,7 +100,7 @@ static int32_t submit(struct pv_h2 *h, struct pv_h2_stream *r, const struct pv_h
     bool get = !what->body;
     char length[16];
     snprintf(length, sizeof length, "%zu", what->length);
-    /* The question stands in the path of a GET: never in a table that outlives it [W4]. */
+    /* The question stands in the path of a GET: never in a table that outlives it. */
     const nghttp2_nv fields[] = {
         field(":method", get ? "GET" : "POST", NGHTTP2_NV_FLAG_NO_COPY_VALUE),
         field(":scheme", what->scheme, NGHTTP2_NV_FLAG_NO_COPY_VALUE),

@@ -5,7 +5,7 @@
 enum {
     FRAME_HEAD = 9,
     WINDOW_CONNECTION = 1024 * 1024,
-    WINDOW_STREAM = 65535, /* any message [W8] */
+    WINDOW_STREAM = 65535, /* any message */
     STREAMS_MOST = 1000,   /* of one connection, whatever the server allows */
     INFORMATIONAL_MOST = 8,
     SETTINGS_MOST = 16,

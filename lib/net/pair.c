@@ -28,7 +28,7 @@ static struct pv_stamp stamp_of(const struct stat *st)
     return (struct pv_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim, st->st_ctim};
 }
 
-/* Root's, or ours [M2]; root itself decides whose it takes. */
+/* Root's, or ours; root itself decides whose it takes. */
 static bool is_trusted(uid_t owner)
 {
     uid_t us = geteuid();
@@ -36,7 +36,7 @@ static bool is_trusted(uid_t owner)
 }
 
 /* The file's octets, to be wiped; NULL with the error. Links are followed: what counts is where
- * they lead [M2]. */
+ * they lead. */
 static char *read_private(enum pv_pair_file which, const char *path, struct pv_stamp *ret_stamp,
                           size_t *ret_length, struct privy_error *reterr)
 {
@@ -121,7 +121,7 @@ struct passphrase {
     bool wanted;
 };
 
-/* Never ask on a terminal [M1]. */
+/* Never ask on a terminal. */
 static int give_passphrase(char *buffer, int size, int writing, void *arg)
 {
     struct passphrase *p = arg;
@@ -184,7 +184,7 @@ static enum privy_status read_chain(char *const paths[PV_PAIR_FILES], const char
                                       : "holds a broken certificate, or more than 9");
 }
 
-/* Would a server take it for a client's [M3, M4]? */
+/* Would a server take it for a client's [RFC 5280 §4.2.1.12]? */
 static enum privy_status judge(char *const paths[PV_PAIR_FILES], const struct pv_pair *p,
                                struct privy_error *reterr)
 {

@@ -19,7 +19,7 @@ static bool is_settled(const struct pv_tls *t)
     return t->done && (!t->facts.asked || t->heard);
 }
 
-/* It lets the identity live on that it was given to: not beyond its time [V10]. */
+/* It lets the identity live on that it was given to: not beyond its time. */
 static void keep_session(struct pv_tls *t, SSL_SESSION *session)
 {
     struct pv_tls_context *c = t->context;

@@ -21,7 +21,7 @@ enum privy_status pv_tls_trust_new(const struct pv_tls_trust_options *, struct p
                                    struct privy_error *reterr);
 void pv_tls_trust_free(struct pv_tls_trust *);
 
-/* Context: one per endpoint (thread): SSL_CTX, and the tickets [K8]: at most 8, at most 24 h, used
+/* Context: one per endpoint (thread): SSL_CTX, and the tickets: at most 8, at most 24 h, used
  * once, bound to the local address. */
 struct pv_tls_context;
 struct pv_tls_context *pv_tls_context_new(struct pv_loop *, const struct pv_tls_trust *,

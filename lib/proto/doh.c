@@ -11,8 +11,8 @@
 
 enum {
     STREAMS_FIRST = 10,       /* until a server has told its limit */
-    IDLE_MS = 60000,          /* [W13] */
-    REST_MOST_S = 60,         /* of a Retry-After [W15] */
+    IDLE_MS = 60000,          /* then a connection is closed */
+    REST_MOST_S = 60,         /* of a Retry-After [RFC 9110 §10.2.3] */
     GET_MOST = 2048,          /* octets of a message: servers bound their paths */
     POST_USUAL = 512,         /* octets of one, padded, of almost any name */
     SHOWN = 64,               /* octets of what is no DNS message, for the log */
@@ -113,7 +113,7 @@ static void answered(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2
     pv_attempt_answered(a, r->body, r->length);
 }
 
-/* ---- statuses [W15] ---- */
+/* ---- statuses [RFC 8484 §4.2.1] ---- */
 
 /* What is wrong will be wrong for the next question too. */
 static void give_up(struct pv_conn *c, enum pv_outcome outcome, const char *why)
@@ -223,7 +223,7 @@ static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_
             pv_attempt_failed(a, PV_SERVER_FAILED, why);
         return;
     default:
-        if (r->status >= 300 && r->status < 400) { /* never followed [W1] */
+        if (r->status >= 300 && r->status < 400) { /* never followed [RFC 8484 §3] */
             snprintf(why, sizeof why, "HTTP status %u: a redirect, not followed", r->status);
             give_up(c, PV_SERVER_FAILED, why);
         } else {

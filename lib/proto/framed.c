@@ -8,9 +8,9 @@ enum {
     OUT_LIMIT = 256 * 1024,        /* unsent octets; the peer does not read */
     OUT_CROWDED = 128 * 1024,      /* take no more from here on */
     IDS_MOST = 16384,              /* in use at once */
-    RESERVED_MOST = 4096,          /* abandoned ids [V4]: then a new connection */
+    RESERVED_MOST = 4096,          /* ids of abandoned questions: then a new connection */
     UNASKED_MOST = 1024 * 1024,    /* octets nobody asked for: a broken or hostile peer */
-    KEEPALIVE_EVERY_US = 60000000, /* the option is repeated [V7] */
+    KEEPALIVE_EVERY_US = 60000000, /* the option is repeated [RFC 7828 §3.2.1] */
     IDLE_MOST_MS = 600000,
 };
 

@@ -62,7 +62,7 @@ static void copy_facts(struct privy_answer *out, const struct pv_attempt *from)
     }
 }
 
-/* Opaque: only the id is the asker's [U9]. */
+/* Opaque: only the id is the asker's [RFC 8945 §5.5]. */
 static struct privy_answer *make_opaque(const struct pv_asker_view *v,
                                         const struct pv_attempt *from)
 {

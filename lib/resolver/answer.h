@@ -28,7 +28,7 @@ struct privy_answer *pv_answer_new(size_t capacity);
 struct privy_answer *pv_answer_make(const struct pv_entry *, uint64_t age_now,
                                     const struct pv_asker_view *, const struct pv_attempt *from);
 /* Header and question of a stored message become the asker's: id, RD, CD, AD where it may see it,
- * the question's letter case [H1, H2, H4, X2]. */
+ * the question's letter case. */
 void pv_answer_fit(uint8_t *wire, size_t length, const struct pv_asker_view *);
 
 #endif

@@ -1,5 +1,5 @@
 /* The addresses of upstreams that are given by name: asked of the set's bootstrap upstreams, which
- * have addresses and are encrypted; never of the set itself [W16, faults T17]. */
+ * have addresses and are encrypted; never of the set itself. */
 #ifndef PV_RESOLVER_BOOTSTRAP_H
 #define PV_RESOLVER_BOOTSTRAP_H
 

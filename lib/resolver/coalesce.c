@@ -297,7 +297,7 @@ static bool refresh_due(const struct privy_resolver *r, const struct pv_entry *e
            pv_entry_left(e, now) <= e->ttl / 10 && pv_cache_options(r->cache)->prefetch;
 }
 
-/* A hit that is soon due [C15]: one of those who see it fetches a new one, for nobody in
+/* A hit that is soon due: one of those who see it fetches a new one, for nobody in
  * particular.
  */
 static void refresh(struct privy_resolver *r, struct pv_entry *e, const struct pv_key *key,

@@ -1,7 +1,7 @@
 #include "resolver/keep.h"
 
 enum {
-    OUTAGE_TTL_S = 1,    /* all upstreams failed [C10] */
+    OUTAGE_TTL_S = 1,    /* all upstreams failed [RFC 9520 §3.2] */
     FAILURE_MOST_S = 60, /* a key that keeps failing */
     STALE_HOLD_S = 30,
 };
@@ -72,7 +72,7 @@ static void keep_servfail(const struct pv_query *q)
     pv_cache_put(q->resolver->cache, e);
 }
 
-/* The AD bit is worth what its giver is [X2]. An RCODE of more than 4 bits needs the OPT that is
+/* The AD bit is worth what its giver is. An RCODE of more than 4 bits needs the OPT that is
  * taken off: SERVFAIL stands for it. */
 static void settle_flags(const struct pv_query *q, struct pv_attempt *a)
 {

@@ -307,7 +307,7 @@ static void step_fired(struct pv_timer *t)
         pv_timer_set(q->resolver->loop, &q->step, now + TRIAL_TICK_US, step_fired);
 }
 
-/* Its connection is silent: ask at once elsewhere, else over a fresh one [V9]. */
+/* Its connection is silent: ask at once elsewhere, else over a fresh one. */
 static void on_overdue(struct pv_attempt *a)
 {
     struct pv_query *q = a->owner;
@@ -408,7 +408,7 @@ static void stand(struct pv_query *q, struct pv_attempt *a)
     q->class = pv_class_of(a->endpoint);
 }
 
-/* Opaque messages are signed for one exchange: never given to a second server once sent [U9]. */
+/* Opaque messages are signed for one exchange: never given to a second server once sent. */
 static bool is_spent(const struct pv_query *q)
 {
     return q->opaque && pv_tries_any_sent(q);

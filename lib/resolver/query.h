@@ -25,13 +25,13 @@ struct pv_query {
     bool shared;               /* in flying */
     bool background;           /* a refresh: nobody may be waiting */
     bool telling;              /* it is over, its askers are being told: see coalesce */
-    unsigned replays;          /* free ones, of what the peer did not process [V8, W11] */
+    unsigned replays;          /* free ones, of what the peer did not process */
     bool asked_another;        /* the one other upstream of PV_STEP_ONE_ALIKE is spent */
     bool hedged;
     int class;                   /* only upstreams of this class from here on; PV_ANY_CLASS */
     struct pv_attempt *standing; /* an answer that stands if none is better */
     struct pv_entry *stale;      /* what may be given when no upstream answers; or NULL */
-    uint8_t *opaque;             /* owned copy [U9] */
+    uint8_t *opaque;             /* owned copy */
 };
 
 /* Start. NULL: no memory. protocol is copied; stale is taken. */

@@ -45,7 +45,7 @@ static bool all_down_but(const struct privy_resolver *r, const struct pv_endpoin
     return true;
 }
 
-/* The first good answer after an outage of the pool: what was learnt in it is void [C10]. */
+/* The first good answer after an outage of the pool: what was learnt in it is void. */
 static void endpoint_recovered(void *owner, struct pv_endpoint *e)
 {
     struct privy_resolver *r = owner;

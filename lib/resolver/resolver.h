@@ -16,7 +16,7 @@ struct privy_resolver {
     struct privy_resolver_options options;
     struct pv_list endpoints; /* in the order of the set */
     struct pv_list retiring;  /* of former sets: finish what they carry */
-    struct pv_map flying;     /* queries by key: equal questions join [U14] */
+    struct pv_map flying;     /* queries by key: equal questions join [RFC 5452 §5] */
     struct pv_list queries;   /* all of them */
     struct pv_list parked;    /* those with no way out: wait for a trial */
     struct pv_list ending;    /* those whose askers are being told */
@@ -31,9 +31,9 @@ struct privy_resolver {
 enum privy_status pv_resolver_new(struct pv_loop *, struct privy_upstreams *, struct privy_cache *,
                                   const struct privy_resolver_options *,
                                   struct privy_resolver **ret, struct privy_error *reterr);
-/* No upstream of the pool is up: keep their trials going [C10, U16]. */
+/* No upstream of the pool is up: keep their trials going. */
 void pv_resolver_stir(struct privy_resolver *);
-/* Cache keys of this set, and of this protocol where one is asked for [C1]. */
+/* Cache keys of this set, and of this protocol where one is asked for. */
 uint64_t pv_pool_hash(const struct privy_upstreams *, const char *protocol);
 
 #endif

@@ -4,7 +4,7 @@
 #include "conn/health.h"
 #include "proto/registry.h"
 
-enum { SENDS_A_SERVER = 3 }; /* transmissions of one query to one server, at most [U10] */
+enum { SENDS_A_SERVER = 3 }; /* transmissions of one query to one server, at most [RFC 9520 §3.1] */
 
 #define ENDPOINT(it) pv_container(it, struct pv_endpoint, link)
 

@@ -16,7 +16,7 @@ struct privy_upstreams {
     struct pv_upstream **members;
     unsigned count;
     _Atomic bool sealed;
-    /* When it last answered after an outage (age seconds): failures noted before are void [C10]. */
+    /* When it last answered after an outage (age seconds): failures noted before are void. */
     _Atomic uint64_t recovered;
 };
 

@@ -43,7 +43,7 @@ struct pv_option {
     uint16_t code, length;
     const uint8_t *data;
 };
-/* The next option; false at the end, or with r bad when it overruns [B10]. */
+/* The next option; false at the end, or with r bad when it overruns [RFC 6891 §6.1.2]. */
 bool pv_option_read(struct pv_reader *options, struct pv_option *ret);
 
 /* Write the fixed part of an OPT with empty RDATA; returns where RDLENGTH stands for the calls

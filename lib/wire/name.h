@@ -9,14 +9,14 @@
 #define PV_NAME_TEXT 1025 /* 255 octets, each as \DDD, final dot, NUL */
 
 /* Read the name that starts at r->at inside message (for compression pointers, which must go
- * strictly backwards, to offset >= 12, at most 128 hops [B24]). Writes it uncompressed, case kept,
+ * strictly backwards, to offset >= 12, at most 128 hops). Writes it uncompressed, case kept,
  * to out (NULL: only skip), advances r past it. Returns its uncompressed length, 0 with r bad when
  * it is malformed; then *ret_why (if not NULL) says how: "reserved label type",
  * "pointer not backwards", "pointer into header", "pointer cut", "name runs past end",
  * "name too long", "too many pointer hops". */
 size_t pv_name_read(struct pv_reader *r, const uint8_t *message, uint8_t out[PV_NAME_MAX],
                     const char **ret_why);
-/* The same where no pointer is allowed (a question [B6]). When bad, r stays at what was wrong. */
+/* The same where no pointer is allowed (a question). When bad, r stays at what was wrong. */
 size_t pv_name_read_plain(struct pv_reader *r, uint8_t out[PV_NAME_MAX]);
 /* Go past a name that is known to be good; pointers are not followed. */
 void pv_name_skip(struct pv_reader *r);

@@ -1,4 +1,4 @@
-/* TTLs inside a stored message: aging in place [C6, C14]. */
+/* TTLs inside a stored message: aging in place [RFC 2181 §5.2; RFC 8767 §4]. */
 #ifndef PV_WIRE_TTL_H
 #define PV_WIRE_TTL_H
 

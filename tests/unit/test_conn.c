@@ -1,5 +1,5 @@
 /* Connections: when they are suspect, dead, idle, full, replaced; and what their questions see of
- * it [V3 to V10]. */
+ * it. */
 #include "unit.h"
 
 #include "sim.h"
@@ -323,7 +323,7 @@ static void suspect_dies_after_two_seconds(void **state)
     assert_in_range(q.error.attempt_count, 2, 16);
 }
 
-/* [T21] A name that takes 3 s is answered on its connection; the upstream stays up. */
+/* T21: a name that takes 3 s is answered on its connection; the upstream stays up. */
 static struct sim_answer slow_name(struct sim_server *s, const struct sim_message *m)
 {
     struct sim_answer answer = s->answer;
@@ -686,7 +686,7 @@ static void second_connection_at_256(void **state)
     assert_int_equal(a->opened, 2);
 }
 
-/* The peer allows no second one: that is learnt, and it is not down for it [T14]. */
+/* The peer allows no second one: that is learnt, and it is not down for it (T14). */
 static void second_connection_is_refused(void **state)
 {
     (void)state;

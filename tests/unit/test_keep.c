@@ -1,4 +1,4 @@
-/* What of answers and failures is kept, and what is given from it [C1 to C15, X2]. */
+/* What of answers and failures is kept, and what is given from it. */
 #include "unit.h"
 
 #include "base/map.h"
@@ -88,7 +88,7 @@ static void ages_in_sleep(void **state)
     assert_int_equal(sim_answer_to("www.example").ttl, 300);
 }
 
-/* Used by all who wait for it, not kept [C5]. */
+/* Used by all who wait for it, not kept [RFC 1035 §3.2.1]. */
 static void R5_ttl_0(void **state)
 {
     (void)state;
@@ -172,7 +172,7 @@ static void no_cache(void **state)
     assert_failed(sim_answer_to("www.example"), PRIVY_EUNREACHABLE);
 }
 
-/* [X2] */
+/* AD goes to those who ask, if it is from one that may be believed [RFC 6840 §5.8]. */
 static void ad_only_from_the_trusted(void **state)
 {
     (void)state;
@@ -306,7 +306,7 @@ static void R12_each_asker_has_a_copy(void **state)
     assert_int_equal(pv_get32(q.wire + q.length - 4), 0xC0000201);
 }
 
-/* ---- failures [C10] ---- */
+/* ---- failures [RFC 9520] ---- */
 
 static void R5_outage_is_kept_for_a_second(void **state)
 {
@@ -370,7 +370,7 @@ static void R5_failures_without_stale(void **state)
     assert_true(sim_answer_to("www.example").facts.failure);
 }
 
-/* ---- stale [C13, C14] ---- */
+/* ---- stale [RFC 8767] ---- */
 
 static void R10_stale_after_1800_ms(void **state)
 {
@@ -576,7 +576,7 @@ static void joining_a_refresh(void **state)
     assert_took(late, 500 * MS, 4502 * MS);
 }
 
-/* ---- prefetch [C15] ---- */
+/* ---- prefetch ---- */
 
 static enum privy_status try_now(const char *name, uint32_t *ret_ttl)
 {

@@ -1,4 +1,4 @@
-/* Upstreams that are down: trials, waiting, recovery [U16, C10]. */
+/* Upstreams that are down: trials, waiting, recovery. */
 #include "unit.h"
 
 #include "sim.h"

@@ -393,7 +393,7 @@ static void octet_by_octet(void **state)
     assert_answered(&askers[0]);
 }
 
-/* [V5] An id nobody waits for: ignored. The same twice: the second one is one of those. */
+/* An id nobody waits for: ignored. The same twice: the second one is one of those. */
 static void unknown_ids(void **state)
 {
     (void)state;
@@ -471,7 +471,7 @@ static void broken_answers(void **state)
     assert_int_equal(wire_count, 7);
 }
 
-/* An answer and the end in one: the answer counts [K10]. */
+/* An answer and the end in one: the answer counts. */
 static void answer_then_end(void **state)
 {
     (void)state;
@@ -489,7 +489,7 @@ static void answer_then_end(void **state)
     assert_answered(&askers[1]);
 }
 
-/* [V8] It is closed under a question: on the next one at once. */
+/* It is closed under a question: on the next one at once. */
 static void closed_under_a_question(void **state)
 {
     (void)state;
@@ -545,7 +545,7 @@ static void peer_does_not_read(void **state)
         assert_answered(&askers[i]);
 }
 
-/* [V4] The ids of abandoned questions stay reserved; at 4096 the connection is replaced. */
+/* The ids of abandoned questions stay reserved; at 4096 the connection is replaced. */
 static void many_abandoned(void **state)
 {
     (void)state;

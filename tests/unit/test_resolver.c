@@ -321,7 +321,7 @@ static void ask_again_in_a_callback(void **state)
         assert_int_equal(q.calls, 1);
         assert_int_equal(second.calls, 1);
         assert_int_equal(again.calls, 1);
-        assert_true(again.facts.cached); /* the answer, or the failure [C10] */
+        assert_true(again.facts.cached); /* the answer, or the failure */
     }
 }
 

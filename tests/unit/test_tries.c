@@ -1,4 +1,4 @@
-/* What follows when a try comes to nothing, or is slow [U10 to U13, V8]. */
+/* What follows when a try comes to nothing, or is slow. */
 #include "unit.h"
 
 #include "sim.h"
@@ -508,7 +508,7 @@ static void cut_by_both_is_passed_on(void **state)
     assert_int_equal(c->questions, 0);
 }
 
-/* ---- died idle [V8] ---- */
+/* ---- died idle [RFC 7766 §6.2.4] ---- */
 
 static void died_idle_is_replayed_free(void **state)
 {
@@ -843,7 +843,7 @@ static void false_datagrams_are_ignored(void **state)
     assert_int_equal(sim.downs, 0);
 }
 
-/* ---- signed messages [U9] ---- */
+/* ---- signed messages [RFC 8945 §5.5] ---- */
 
 static size_t signed_query(uint8_t *out, const char *name)
 {
