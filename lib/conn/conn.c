@@ -154,15 +154,16 @@ static uint64_t idle_due(const struct pv_conn *c)
     return since + (uint64_t)c->idle_ms * 1000;
 }
 
-/* The oldest attempt sent after the last sign of life. */
-static struct pv_attempt *oldest_unheard(const struct pv_conn *c)
+/* When the oldest attempt was sent after the last sign of life: one that was given up meanwhile is
+ * no excuse, or short deadlines would keep a dead connection for good. 0: none. */
+static uint64_t unheard_since(const struct pv_conn *c)
 {
     pv_list_each (it, &c->attempts) {
         struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
         if (a->sent >= c->progress)
-            return a;
+            return c->given_up && c->given_up < a->sent ? c->given_up : a->sent;
     }
-    return NULL;
+    return c->given_up;
 }
 
 static void run_overdue(struct pv_deferred *d)
@@ -218,23 +219,23 @@ static void clock_unused(struct pv_conn *c)
 
 static void clock_ready(struct pv_conn *c)
 {
-    uint64_t now = pv_now(loop_of(c));
+    uint64_t now = pv_now(loop_of(c)), since = unheard_since(c);
+    uint64_t limit = pv_health_suspect_after(c->endpoint->upstream);
     if (c->in_flight == 0) {
         clock_unused(c);
         return;
     }
-    uint64_t limit = pv_health_suspect_after(c->endpoint->upstream);
-    struct pv_attempt *a = oldest_unheard(c);
-    if (a && now >= a->sent + limit) {
+    if (since && now >= since + limit) {
         pv_conn_suspect(c);
         return;
     }
     /* All it carries was sent before the last sign of life: is it slow, or did the path break in
      * the middle of a burst? */
-    bool quiet = !a && now >= c->progress + limit;
+    bool quiet = !since && now >= c->progress + limit;
     if (quiet && !c->probed)
         ask_for_life(c);
-    uint64_t since = a ? a->sent : quiet ? now : c->progress;
+    if (!since)
+        since = quiet ? now : c->progress;
     pv_timer_set(loop_of(c), &c->clock, since + limit, clock_fired);
 }
 
@@ -242,8 +243,7 @@ static void clock_ready(struct pv_conn *c)
 static void clock_draining(struct pv_conn *c)
 {
     uint64_t limit = pv_health_suspect_after(c->endpoint->upstream);
-    struct pv_attempt *a = oldest_unheard(c);
-    uint64_t since = a ? a->sent : c->progress;
+    uint64_t unheard = unheard_since(c), since = unheard ? unheard : c->progress;
     if (c->overdue)
         pv_conn_lost(c, PV_TIMED_OUT, "no answer for 2 s");
     else if (pv_now(loop_of(c)) >= since + limit)
@@ -280,10 +280,10 @@ void pv_conn_suspect(struct pv_conn *c)
 {
     if (c->state != PV_CONN_READY)
         return;
-    struct pv_attempt *a = oldest_unheard(c);
+    uint64_t unheard = unheard_since(c);
     become(c, PV_CONN_SUSPECT);
     pv_endpoint_turn_from(c->endpoint, c);
-    fall_silent(c, a ? a->sent : pv_now(loop_of(c)));
+    fall_silent(c, unheard ? unheard : pv_now(loop_of(c)));
     ask_for_life(c);
 }
 
@@ -335,7 +335,8 @@ void pv_conn_send(struct pv_conn *c, struct pv_attempt *a)
         return;
     }
     a->was_sent = true;
-    uint64_t due = a->sent + pv_health_suspect_after(c->endpoint->upstream);
+    uint64_t since = c->given_up ? c->given_up : a->sent;
+    uint64_t due = since + pv_health_suspect_after(c->endpoint->upstream);
     if (c->state == PV_CONN_READY && (!c->clock.due || c->clock.due > due))
         pv_timer_set(loop, &c->clock, due, clock_fired);
     if (a->events->on_sent)
@@ -362,6 +363,7 @@ void pv_conn_progress(struct pv_conn *c)
     if (healed)
         become(c, PV_CONN_READY);
     drop_probe(c); /* there is no need for its answer any more */
+    c->given_up = 0;
     if (healed)
         pv_endpoint_conn_healed(c->endpoint, c);
     if (silent && c->state != PV_CONN_CLOSED)
@@ -378,6 +380,8 @@ void pv_conn_forget(struct pv_conn *c, struct pv_attempt *a, bool answered)
         if (a != c->probe)
             c->probed = false;
         pv_conn_progress(c);
+    } else if (a->outcome == PV_PENDING && a->was_sent && a->sent >= c->progress && !c->given_up) {
+        c->given_up = a->sent;
     }
     if (c->state == PV_CONN_DRAINING && c->in_flight == 0)
         retire(c);

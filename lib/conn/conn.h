@@ -31,6 +31,7 @@ struct pv_conn {
     unsigned address;          /* endpoint->address_first when it was opened */
     uint64_t opened, progress; /* µs: begun; the last whole message */
     uint64_t overdue;          /* silent: when the unanswered attempt was sent; else 0 */
+    uint64_t given_up;         /* when the first was sent that was given up since then; else 0 */
     uint64_t barred;           /* since when it has carried nothing and taken nothing; else 0 */
     uint64_t last_used;        /* age seconds: pooled connections do not survive a long sleep */
     uint32_t idle_ms;
