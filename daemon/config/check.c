@@ -7,6 +7,7 @@
 #include <ifaddrs.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static struct place place_of(const struct config *c, const char *path)
 {
@@ -120,24 +121,26 @@ static void check_later(const struct config *c, struct faults *f)
     }
 }
 
-/* Keys of protocols to come would be ignored: that is worse than not to start. */
-static void check_later_upstream(const struct config_upstream *up, struct faults *f)
+/* ---- loops ---- */
+
+bool check_is_stamp(const char *url)
 {
-    schema_each (row, &schema_upstream) {
-        const struct node *n = row->later ? node_get(up->node, row->path) : NULL;
-        if (!n || n->kind == NODE_MAP || n->null || !set_to_something(row, n))
-            continue;
-        if (up->url && strncmp(up->url, row->scheme, strlen(row->scheme)))
-            faults_error(f, &n->place, "%s: needs %s", row->path, row->scheme);
-        else
-            faults_error(f, &n->place, "%s: not in this version", row->path);
-    }
+    return strncasecmp(url, "sdns://", 7) == 0;
 }
 
-/* ---- loops ---- */
+static bool stamp_address(const char *url, struct pv_addr *ret)
+{
+    struct privy_stamp *stamp = NULL;
+    bool found = privy_stamp_parse(url, &stamp, NULL) == PRIVY_OK && stamp->address &&
+                 pv_addr_parse(stamp->address, strlen(stamp->address), 0, ret);
+    privy_stamp_free(stamp);
+    return found;
+}
 
 bool check_host_address(const char *url, struct pv_addr *ret)
 {
+    if (check_is_stamp(url))
+        return stamp_address(url, ret);
     const char *host = strstr(url, "://");
     if (!host)
         return false;
@@ -180,7 +183,7 @@ static bool is_listener(const struct config *c, const struct pv_addr *addr)
 static void check_loop(const struct config *c, const char *url, const struct config_strings *given,
                        const struct node *n, struct faults *f)
 {
-    bool plain = !strncmp(url, "udp:", 4) || !strncmp(url, "tcp:", 4);
+    bool plain = url && (!strncmp(url, "udp:", 4) || !strncmp(url, "tcp:", 4));
     struct place place = n->kind == NODE_MAP ? check_key_place(n, "url") : n->place;
     struct pv_addr addr;
     char text[PV_ADDR_TEXT];
@@ -188,7 +191,7 @@ static void check_loop(const struct config *c, const char *url, const struct con
     for (size_t i = 0; i <= count; i++) {
         if (i && !pv_addr_parse(given->items[i - 1], strlen(given->items[i - 1]), 0, &addr))
             continue;
-        if (!i && !check_host_address(url, &addr))
+        if (!i && !(url && check_host_address(url, &addr)))
             continue;
         if (!pv_addr_port(&addr) && plain)
             pv_addr_set_port(&addr, 53);
@@ -226,16 +229,26 @@ static void check_upstream(const struct config *c, const struct config_pool *poo
 {
     if (up->name)
         check_name(c, pool, up, f);
-    if (up->url)
-        check_loop(c, up->url, &up->addresses, up->node, f);
-    else if (!up->provider_name && !node_get(up->node, "url") && up->node->kind == NODE_MAP)
+    check_loop(c, up->url, &up->addresses, up->node, f);
+    if (!up->url && !up->provider_name && !node_get(up->node, "url") && up->node->kind == NODE_MAP)
         faults_error(f, &up->node->place, "url: missing; an upstream needs one");
-    check_later_upstream(up, f);
+}
+
+static unsigned class_of_stamp(const char *url)
+{
+    struct privy_stamp *stamp = NULL;
+    unsigned class = 0;
+    if (privy_stamp_parse(url, &stamp, NULL) == PRIVY_OK)
+        class = (stamp->dnssec ? 1U : 0) | (stamp->nofilter ? 0 : 2U);
+    privy_stamp_free(stamp);
+    return class;
 }
 
 static unsigned class_of(const struct config_upstream *up)
 {
     unsigned class = 0;
+    if (up->properties.count == 0 && up->url)
+        return class_of_stamp(up->url);
     for (size_t i = 0; i < up->properties.count; i++) {
         class |= !strcmp(up->properties.items[i], "dnssec") ? 1U : 0;
         class |= !strcmp(up->properties.items[i], "filter") ? 2U : 0;

@@ -17,5 +17,6 @@ struct place check_item_place(const struct node *list, size_t i);
 struct place check_key_place(const struct node *map, const char *key);
 /* The address that is the host of a URL; port 0 where it has none. */
 bool check_host_address(const char *url, struct pv_addr *ret);
+bool check_is_stamp(const char *url);
 
 #endif

@@ -70,13 +70,13 @@ enum { WIDTH = 98 };
 /* A comment of words, broken into lines. */
 static void put_prose(int indent, const char *text)
 {
-    int column = WIDTH;
+    int column = WIDTH + 1; /* nothing is written yet */
     while (*text) {
         int length = (int)strcspn(text, " ");
         if (column + 1 + length > WIDTH)
             column =
-                printf("%s#%*s%s", column == WIDTH ? "" : "\n", indent, "", indent ? "#" : "") -
-                (column != WIDTH);
+                printf("%s#%*s%s", column > WIDTH ? "" : "\n", indent, "", indent ? "#" : "") -
+                (column <= WIDTH);
         column += printf(" %.*s", length, text);
         text += length;
         text += strspn(text, " ");

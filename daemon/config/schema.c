@@ -6,6 +6,7 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <syslog.h>
 
 const char schema_built_in_upstreams[] = PRIVYDNS_DEFAULT_UPSTREAMS;
@@ -76,7 +77,7 @@ static const char *check_http(const char *text)
 
 static const char *check_stamp(const char *text)
 {
-    return strncmp(text, "sdns://", 7) ? "an sdns:// stamp" : NULL;
+    return strncasecmp(text, "sdns://", 7) ? "an sdns:// stamp" : NULL;
 }
 
 static const char *check_key(const char *text)
@@ -199,18 +200,18 @@ static const struct schema_row upstream_rows[] = {
     {"pins", TYPE_TEXTS, IN_UPSTREAM(pins), .check = check_some,
      .example = "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
      .meaning = "public keys of which one must be in its verified chain"},
-    {"relays", TYPE_TEXTS, IN_UPSTREAM(relays), .check = check_stamp, .later = "", .scheme = "sdns://",
-     .example = "[\"sdns://gQ8xOTIuMC4yLjE6NDQz\"]",
-     .meaning = "DNSCrypt: reach it through these"},
-    {"ephemeral_keys", FLAG, IN_UPSTREAM(ephemeral_keys), .later = "false", .scheme = "sdns://",
+    {"relays", TYPE_TEXTS, IN_UPSTREAM(relays), .check = check_stamp,
+     .example = "[\"sdns://gQ0xOTIuMC4yLjE6NDQz\"]",
+     .meaning = "DNSCrypt: stamps of relays; it is reached through one of these, never directly"},
+    {"ephemeral_keys", FLAG, IN_UPSTREAM(ephemeral_keys),
      .meaning = "DNSCrypt: a new key of ours for each question"},
-    {"provider_name", TYPE_TEXT, IN_UPSTREAM(provider_name), .check = check_some, .later = "", .scheme = "sdns://",
+    {"provider_name", TYPE_TEXT, IN_UPSTREAM(provider_name), .check = check_some,
      .example = "2.dnscrypt-cert.example.net",
-     .meaning = "DNSCrypt without a stamp; with provider_key and addresses"},
-    {"provider_key", TYPE_TEXT, IN_UPSTREAM(provider_key), .check = check_key, .later = "", .scheme = "sdns://",
+     .meaning = "DNSCrypt without a stamp: the provider's name; needs provider_key and addresses"},
+    {"provider_key", TYPE_TEXT, IN_UPSTREAM(provider_key), .check = check_key,
      .example = "79b5...", .meaning = "DNSCrypt: the provider's public key"},
-    {"allow_xsalsa", FLAG, IN_UPSTREAM(allow_xsalsa), .later = "false", .scheme = "sdns://",
-     .meaning = "DNSCrypt: allow the older cipher"},
+    {"allow_xsalsa", FLAG, IN_UPSTREAM(allow_xsalsa),
+     .meaning = "DNSCrypt: use the older cipher too, where a server has no other"},
 };
 
 static const struct schema_row route_rows[] = {

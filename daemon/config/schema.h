@@ -41,8 +41,7 @@ struct schema_row {
     const char *(*check)(const char *text);
     const char *example; /* for the commented file where there is no default */
     const char *meaning;
-    const char *later;  /* a part to come: set to anything but this, it is told */
-    const char *scheme; /* of an upstream: the only kind of URL it goes with */
+    const char *later; /* a part to come: set to anything but this, it is told */
 };
 
 struct schema_scope {

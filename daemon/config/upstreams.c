@@ -73,36 +73,35 @@ static void check_private(const struct config *c, const struct config_upstream *
 static const struct mapping {
     const char *key;
     size_t ours, theirs;
-    bool list;
+    enum { TEXT, LIST, FLAG } kind;
     bool identity; /* part of the client's: they stand and fall together */
 } mappings[] = {
-#define TEXT(key, member)                                                                          \
+#define MAPPED(key, member, kind, identity)                                                        \
     {                                                                                              \
         key, offsetof(struct config_upstream, member),                                             \
-            offsetof(struct privy_upstream_options, member), false, false                          \
+            offsetof(struct privy_upstream_options, member), kind, identity                        \
     }
-#define LIST(member)                                                                               \
-    {                                                                                              \
-#        member, offsetof(struct config_upstream, member),                                         \
-            offsetof(struct privy_upstream_options, member), true, false                           \
-    }
-#define IDENTITY(member)                                                                           \
-    {                                                                                              \
-#        member, offsetof(struct config_upstream, member),                                         \
-            offsetof(struct privy_upstream_options, member), false, true                           \
-    }
-    TEXT("name", name),
-    TEXT("operator", operator_name),
+#define TEXT(member)     MAPPED(#member, member, TEXT, false)
+#define LIST(member)     MAPPED(#member, member, LIST, false)
+#define FLAG(member)     MAPPED(#member, member, FLAG, false)
+#define IDENTITY(member) MAPPED(#member, member, TEXT, true)
+    TEXT(name),
+    MAPPED("operator", operator_name, TEXT, false),
     LIST(properties),
     LIST(addresses),
     IDENTITY(client_cert),
     IDENTITY(client_key),
     IDENTITY(client_key_passphrase_file),
-    TEXT("ca_file", ca_file),
-    TEXT("tls_name", tls_name),
-    TEXT("tls_min", tls_min),
-    TEXT("method", method),
+    TEXT(ca_file),
+    TEXT(tls_name),
+    TEXT(tls_min),
+    TEXT(method),
     LIST(pins),
+    LIST(relays),
+    FLAG(ephemeral_keys),
+    TEXT(provider_name),
+    TEXT(provider_key),
+    FLAG(allow_xsalsa),
 };
 #define MAPPINGS (sizeof mappings / sizeof *mappings)
 
@@ -122,7 +121,9 @@ static void fill(const struct config_upstream *up, struct privy_upstream_options
         const void *from = (const char *)up + mappings[i].ours;
         void *to = (char *)o + mappings[i].theirs;
         const struct config_strings *list = from;
-        if (!mappings[i].list)
+        if (mappings[i].kind == FLAG)
+            *(bool *)to = *(const uint32_t *)from;
+        else if (mappings[i].kind == TEXT)
             memcpy(to, from, sizeof(char *));
         else if (is_whole(list))
             memcpy(to, &list->items, sizeof list->items);
@@ -140,17 +141,17 @@ static const struct mapping *mapping_of(const char *message)
 
 static void forget(struct privy_upstream_options *o, const struct mapping *faulty)
 {
-    const void *none = NULL;
+    static const size_t sizes[] = {[TEXT] = sizeof(char *), [LIST] = sizeof(char **), [FLAG] = 1};
     for (size_t i = 0; i < MAPPINGS; i++)
         if (&mappings[i] == faulty || (faulty->identity && mappings[i].identity))
-            memcpy((char *)o + mappings[i].theirs, &none, sizeof none);
+            memset((char *)o + mappings[i].theirs, 0, sizes[mappings[i].kind]);
 }
 
 /* Where the option at fault was written; of a list, the item that the message quotes. */
 static struct place faulty_place(const struct config_upstream *up, const struct mapping *faulty,
                                  const char *message)
 {
-    if (!faulty || !faulty->list)
+    if (!faulty || faulty->kind != LIST)
         return check_key_place(up->node, faulty ? faulty->key : "url");
     const struct config_strings *list = (const void *)((const char *)up + faulty->ours);
     const char *quoted = message + strcspn(message, "'");
@@ -195,6 +196,8 @@ static bool add_upstream(struct privy_upstreams *set, const struct config_upstre
         tell(f, &place, &error);
         if (faulty)
             forget(&o, faulty);
+        if (!up->url && !o.provider_name)
+            break; /* nothing is left to know it by */
     }
     return false;
 }
@@ -246,7 +249,7 @@ static void make_pool(const struct config *c, struct config_pool *pool,
         const struct config_upstream *up = &pool->upstreams[i];
         check_private(c, up, "client_key", up->client_key, f);
         check_private(c, up, "client_key_passphrase_file", up->client_key_passphrase_file, f);
-        if (up->url)
+        if (up->url || up->provider_name)
             count += add_upstream(pool->set, up, f);
     }
     if (!count && pool->upstream_count && is_built_in(pool->upstreams))
@@ -267,7 +270,7 @@ static bool add_bootstrap(struct config *c, size_t i, struct faults *f)
     struct place place = check_item_place(node_get(c->tree, "bootstrap"), i);
     struct pv_addr addr;
     struct privy_error error;
-    if (strstr(url, "://") && strncmp(url, "sdns:", 5) && !check_host_address(url, &addr)) {
+    if (strstr(url, "://") && !check_is_stamp(url) && !check_host_address(url, &addr)) {
         faults_error(f, &place,
                      "bootstrap: '%.200s' needs an address for a host, as in "
                      "tls://9.9.9.9#dns.quad9.net",

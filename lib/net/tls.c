@@ -308,6 +308,9 @@ static int authenticate(struct pv_tls *t)
         return pv_tls_fail_untrusted(t, X509_V_ERR_HOSTNAME_MISMATCH);
     if (!t->facts.resumed && !pv_tls_trust_pins_match(trust, t->ssl, server))
         return pv_tls_fail(t, PV_TLS_UNTRUSTED, "no pin matches (the server has %s)", server);
+    if (!t->facts.resumed && !pv_tls_trust_hashes_match(trust, t->ssl))
+        return pv_tls_fail(t, PV_TLS_UNTRUSTED,
+                           "no certificate in its chain is one that the stamp names");
     if (!take_alpn(t))
         return pv_tls_fail(t, PV_TLS_PROTOCOL, "the server does not offer %s (ALPN)",
                            t->context->alpn);

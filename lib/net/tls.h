@@ -13,6 +13,10 @@ struct pv_tls_trust_options {
     const char *name;    /* the certificate's dNSName, NULL: none */
     const struct pv_addr *address; /* else its iPAddress; NULL: none */
     const char *const *pins; /* NULL-ended "sha256/BASE64"; with no name and address: pin only */
+    /* SHA-256 of signed parts (TBSCertificate): one is that of a certificate in the verified chain.
+     */
+    const uint8_t (*hashes)[32];
+    unsigned hash_count;
     bool tls13_only;
 };
 struct pv_tls_trust;

@@ -88,6 +88,18 @@ static enum privy_status take_pins(struct pv_tls_trust *t, const char *const *pi
     return PRIVY_OK;
 }
 
+static bool take_hashes(struct pv_tls_trust *t, const struct pv_tls_trust_options *o)
+{
+    if (o->hash_count == 0)
+        return true;
+    t->hashes = calloc(o->hash_count, sizeof *t->hashes);
+    if (!t->hashes)
+        return false;
+    memcpy(t->hashes, o->hashes, o->hash_count * sizeof *t->hashes);
+    t->hash_count = o->hash_count;
+    return true;
+}
+
 static bool take_address(struct pv_tls_trust *t, const char *text)
 {
     unsigned char bytes[16];
@@ -117,7 +129,7 @@ static enum privy_status fill(struct pv_tls_trust *t, const struct pv_tls_trust_
                               struct privy_error *reterr)
 {
     t->tls13_only = o->tls13_only;
-    if (!take_name(t, o))
+    if (!take_name(t, o) || !take_hashes(t, o))
         return pv_error(reterr, PRIVY_ENOMEM, "tls_name: no memory");
     enum privy_status status = take_pins(t, o->pins, reterr);
     if (status != PRIVY_OK)
@@ -153,6 +165,7 @@ void pv_tls_trust_free(struct pv_tls_trust *t)
     pv_ca_set_unref(t->cas);
     free(t->name);
     free(t->pins);
+    free(t->hashes);
     free(t);
 }
 
@@ -262,5 +275,40 @@ bool pv_tls_trust_pins_match(const struct pv_tls_trust *t, SSL *ssl, char server
     for (int i = 1; chain && i < sk_X509_num(chain); i++)
         if (is_pinned(t, sk_X509_value(chain, i)))
             return true;
+    return false;
+}
+
+/* The octets that were signed, as they came: the first element of the certificate's. (OpenSSL's own
+ * way to them, i2d_re_X509_tbs, changes a certificate that other threads may be reading.) */
+static bool signed_part_hash(X509 *certificate, uint8_t hash[PV_PIN_SIZE])
+{
+    unsigned char *der = NULL;
+    int length = i2d_X509(certificate, &der), tag, class;
+    if (length <= 0)
+        return false;
+    const unsigned char *at = der, *part;
+    long inside;
+    bool found = !(ASN1_get_object(&at, &inside, &tag, &class, length) & 0x80);
+    part = at;
+    found = found && !(ASN1_get_object(&at, &inside, &tag, &class, inside) & 0x80);
+    if (found)
+        crypto_hash_sha256(hash, part, (unsigned long long)(at - part + inside));
+    OPENSSL_free(der);
+    return found;
+}
+
+bool pv_tls_trust_hashes_match(const struct pv_tls_trust *t, SSL *ssl)
+{
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    if (t->hash_count == 0)
+        return true;
+    for (int i = 0; chain && i < sk_X509_num(chain); i++) {
+        uint8_t hash[PV_PIN_SIZE];
+        if (!signed_part_hash(sk_X509_value(chain, i), hash))
+            return false;
+        for (unsigned k = 0; k < t->hash_count; k++)
+            if (memcmp(t->hashes[k], hash, sizeof hash) == 0)
+                return true;
+    }
     return false;
 }

@@ -16,6 +16,8 @@ struct pv_tls_trust {
     bool has_address, tls13_only;
     uint8_t (*pins)[PV_PIN_SIZE];
     unsigned pin_count;
+    uint8_t (*hashes)[PV_PIN_SIZE];
+    unsigned hash_count;
 };
 
 /* Before anything else of OpenSSL: its configuration file is not ours. False: no memory, and
@@ -31,5 +33,7 @@ const char *pv_tls_trust_expected(const struct pv_tls_trust *, char out[PV_ADDR_
 /* After a full handshake: does a pin match [RFC 7858 §4.2], or is there none? Looks at the verified
  * chain, where there is one, else at the leaf; server: the leaf's pin. */
 bool pv_tls_trust_pins_match(const struct pv_tls_trust *, SSL *, char server[PV_PIN_TEXT]);
+/* The same for the hashes of certificates. */
+bool pv_tls_trust_hashes_match(const struct pv_tls_trust *, SSL *);
 
 #endif

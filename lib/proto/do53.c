@@ -153,7 +153,7 @@ static void close_conn(struct pv_conn *c)
     }
 
 const struct pv_proto pv_proto_do53[] = {
-    DO53("udp", PV_TRAIT_DATAGRAM),
+    DO53("udp", PV_TRAIT_DATAGRAM | PV_TRAIT_STAMP), /* of type 0 */
     DO53("tcp", 0),
     {.name = NULL},
 };

@@ -11,6 +11,8 @@ static enum privy_status find_trust(const struct pv_upstream *up, struct pv_tls_
     struct pv_tls_trust_options options = {
         .ca_file = up->ca_file,
         .pins = (const char *const *)up->pins,
+        .hashes = (const uint8_t(*)[32])up->hashes,
+        .hash_count = up->hash_count,
         .tls13_only = up->tls13_only,
     };
     if (name && pv_addr_parse(name, strlen(name), 0, &address))

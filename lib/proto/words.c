@@ -34,6 +34,17 @@ const struct pv_proto *pv_proto_by_scheme(const char *scheme)
     return find(has_scheme, scheme);
 }
 
+const struct pv_proto *pv_proto_by_stamp(unsigned type)
+{
+    for (unsigned i = 0; pv_protos[i]; i++) {
+        for (const struct pv_proto *p = pv_protos[i]; p->name; p++) {
+            if (p->traits & PV_TRAIT_STAMP && p->stamp == type)
+                return p;
+        }
+    }
+    return NULL;
+}
+
 /* "mtls" is no protocol but a trait: any TLS one whose upstream has an identity. */
 static bool is_mtls(const char *word)
 {

@@ -3,6 +3,7 @@
 #include "base/map.h"
 #include "conn/health.h"
 #include "proto/registry.h"
+#include "upstream/stamp.h"
 
 #include <sys/stat.h>
 
@@ -81,21 +82,38 @@ void pv_upstreams_seal(struct privy_upstreams *set)
 
 /* ---- adding ---- */
 
-static const struct pv_proto *find_proto(const char *url, struct privy_error *reterr)
+/* "tls://..." */
+static enum privy_status find_scheme(const char *url, const struct pv_proto **ret,
+                                     struct privy_error *reterr)
 {
     char scheme[16] = "";
     const char *end = strstr(url, "://");
-    if (!end || end == url || (size_t)(end - url) >= sizeof scheme) {
-        pv_error(reterr, PRIVY_EINVAL,
-                 "url: '%s' is not an upstream: expected tls://HOST or the like", url);
-        return NULL;
-    }
+    if (!end || end == url || (size_t)(end - url) >= sizeof scheme)
+        return pv_error(reterr, end ? PRIVY_EUNSUPPORTED : PRIVY_EINVAL,
+                        "url: '%s' is not an upstream: expected tls://HOST or the like", url);
     for (size_t i = 0; i < (size_t)(end - url); i++)
         scheme[i] = url[i] >= 'A' && url[i] <= 'Z' ? (char)(url[i] + 32) : url[i];
-    const struct pv_proto *proto = pv_proto_by_scheme(scheme);
-    if (!proto)
-        pv_error(reterr, PRIVY_EUNSUPPORTED, "url: this build cannot speak '%s://'", scheme);
-    return proto;
+    *ret = pv_proto_by_scheme(scheme);
+    return *ret ? PRIVY_OK
+                : pv_error(reterr, PRIVY_EUNSUPPORTED, "url: this build cannot speak '%s://'",
+                           scheme);
+}
+
+/* A stamp says its protocol; what has neither stamp nor URL is of the only one that may. */
+static enum privy_status find_proto(const char *url, const struct pv_proto **ret,
+                                    struct privy_error *reterr)
+{
+    unsigned type;
+    const char *protocol;
+    if (url && !pv_is_stamp(url))
+        return find_scheme(url, ret, reterr);
+    enum privy_status status = pv_upstream_stamp_type(url, &type, &protocol, reterr);
+    if (status != PRIVY_OK)
+        return status;
+    *ret = pv_proto_by_stamp(type);
+    return *ret ? PRIVY_OK
+                : pv_error(reterr, PRIVY_EUNSUPPORTED, "%s: %s is not built in",
+                           url ? "url" : "provider_name", protocol);
 }
 
 static bool name_taken(const struct privy_upstreams *set, const char *name)
@@ -166,6 +184,9 @@ static enum privy_status admit(const struct privy_upstreams *set, struct pv_upst
     if (up->method && !(proto->traits & PV_TRAIT_METHOD))
         return pv_error(reterr, PRIVY_EINVAL, "method: '%s': %s:// has no methods", up->method,
                         proto->scheme);
+    const char *option = proto->traits & PV_TRAIT_TLS ? NULL : pv_upstream_tls_option(up);
+    if (option)
+        return pv_error(reterr, PRIVY_EINVAL, "%s: %s has no TLS", option, proto->name);
     if (up->address_count == 0 && !set->bootstrap)
         return pv_error(reterr, PRIVY_EINVAL,
                         "url: no address for '%s': give `addresses`, or `bootstrap`", up->url.host);
@@ -196,10 +217,11 @@ enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *u
     struct pv_upstream *up = NULL;
     if (atomic_load(&set->sealed))
         return pv_error(reterr, PRIVY_EINVAL, "url: the set is in use already");
-    const struct pv_proto *proto = find_proto(url, reterr);
+    const struct pv_proto *proto = NULL;
+    enum privy_status status = find_proto(url, &proto, reterr);
     if (!proto)
-        return strstr(url, "://") ? PRIVY_EUNSUPPORTED : PRIVY_EINVAL;
-    enum privy_status status = pv_upstream_new(url, options, proto->port, &up, reterr);
+        return status;
+    status = pv_upstream_new(url, options, proto->port, &up, reterr);
     if (status != PRIVY_OK)
         return status;
     up->proto = proto;

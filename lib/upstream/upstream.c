@@ -2,6 +2,9 @@
  */
 #include "upstream/upstream.h"
 
+#include "upstream/stamp.h"
+#include "upstream/stamped.h"
+
 #include <sodium.h>
 
 #include <string.h>
@@ -27,6 +30,7 @@ void pv_upstream_unref(struct pv_upstream *u)
     if (u->shared && u->shared_free)
         u->shared_free(u->shared);
     strings_free(u->pins);
+    free(u->hashes);
     free(u->addresses);
     free(u->name);
     free(u->operator_name);
@@ -96,11 +100,12 @@ static enum privy_status set_names(struct pv_upstream *u, const struct privy_ups
                                    struct privy_error *reterr)
 {
     char site[256];
+    const char *proves = u->tls_name ? u->tls_name : u->provider_name;
     enum privy_status status = set_label("name", o->name, u->url.host, &u->name, reterr);
 
     if (status != PRIVY_OK)
         return status;
-    pv_site(u->url.is_address && u->tls_name ? u->tls_name : u->url.host, site);
+    pv_site(u->url.is_address && proves ? proves : u->url.host, site);
     return set_label("operator", o->operator_name, site, &u->operator_name, reterr);
 }
 
@@ -113,6 +118,8 @@ static enum privy_status set_properties(struct pv_upstream *u,
         unsigned bit;
     } known[] = {{"dnssec", PV_PROP_DNSSEC}, {"filter", PV_PROP_FILTER}, {"nolog", PV_PROP_NOLOG}};
 
+    if (o->properties)
+        u->properties = 0; /* what the user says goes before what a stamp says */
     for (const char *const *p = o->properties; p && *p; p++) {
         unsigned bit = 0;
         for (size_t i = 0; i < sizeof known / sizeof *known; i++)
@@ -141,8 +148,9 @@ static enum privy_status set_addresses(struct pv_upstream *u,
     size_t given = count(o->addresses), n = given || !u->url.is_address ? given : 1;
     uint16_t port = u->url.port ? u->url.port : default_port;
 
-    if (n == 0)
+    if (n == 0 || (given == 0 && u->addresses))
         return PRIVY_OK;
+    free(u->addresses);
     u->addresses = calloc(n, sizeof *u->addresses);
     if (!u->addresses)
         return no_memory(reterr);
@@ -291,15 +299,30 @@ static enum privy_status set_method(struct pv_upstream *u, const struct privy_up
     return refuse(reterr, "method", o->method, "is none of: post, get, auto");
 }
 
+static enum privy_status take_url(struct pv_upstream *u, const char *url,
+                                  const struct privy_upstream_options *o,
+                                  struct privy_error *reterr)
+{
+    const char *part = o->provider_name ? "provider_name" : o->provider_key ? "provider_key" : NULL;
+
+    if (url && part)
+        return pv_error(reterr, PRIVY_EINVAL, "%s: there is a url, which says it", part);
+    if (url && pv_is_stamp(url))
+        return pv_upstream_take_stamp(u, url, reterr);
+    if (url || !o->provider_name)
+        return pv_url_parse(url, &u->url, reterr);
+    return pv_upstream_take_provider(u, o, reterr);
+}
+
 static enum privy_status fill(struct pv_upstream *u, const char *url,
                               const struct privy_upstream_options *o, uint16_t default_port,
                               struct privy_error *reterr)
 {
-    enum privy_status status = pv_url_parse(url, &u->url, reterr);
+    enum privy_status status = take_url(u, url, o, reterr);
 
     if (status != PRIVY_OK)
         return status;
-    u->url_text = strdup(url);
+    u->url_text = strdup(url ? url : o->provider_name);
     if (!u->url_text)
         return no_memory(reterr);
     status = set_tls_name(u, o, reterr);
@@ -313,6 +336,8 @@ static enum privy_status fill(struct pv_upstream *u, const char *url,
         status = set_pins(u, o, reterr);
     if (status == PRIVY_OK)
         status = set_method(u, o, reterr);
+    if (status == PRIVY_OK)
+        status = pv_upstream_take_relays(u, o, reterr);
     if (status == PRIVY_OK)
         status = set_files(u, o, reterr);
     return status == PRIVY_OK ? set_tls_min(u, o, reterr) : status;
@@ -374,6 +399,13 @@ static bool same_provider(const struct pv_upstream *a, const struct pv_upstream 
            a->relay_count == b->relay_count && same_addresses(a->relays, b->relays, a->relay_count);
 }
 
+static bool same_hashes(const struct pv_upstream *a, const struct pv_upstream *b)
+{
+    return a->hash_count == b->hash_count &&
+           (a->hash_count == 0 ||
+            memcmp(a->hashes, b->hashes, a->hash_count * sizeof *a->hashes) == 0);
+}
+
 bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
 {
     return same(a->url.scheme, b->url.scheme) && same(a->url.host, b->url.host) &&
@@ -382,7 +414,7 @@ bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
            same(a->operator_name, b->operator_name) && a->properties == b->properties &&
            a->address_count == b->address_count &&
            same_addresses(a->addresses, b->addresses, a->address_count) && same_provider(a, b) &&
-           same_pins(a->pins, b->pins) && same(a->ca_file, b->ca_file) &&
+           same_pins(a->pins, b->pins) && same_hashes(a, b) && same(a->ca_file, b->ca_file) &&
            same(a->client_cert, b->client_cert) && same(a->client_key, b->client_key) &&
            same(a->client_key_passphrase_file, b->client_key_passphrase_file) &&
            same(a->method, b->method) && a->tls13_only == b->tls13_only;
@@ -391,4 +423,15 @@ bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
 bool pv_upstream_has_identity(const struct pv_upstream *u)
 {
     return u->client_cert != NULL;
+}
+
+const char *pv_upstream_tls_option(const struct pv_upstream *u)
+{
+    if (u->pins)
+        return "pins";
+    if (u->ca_file)
+        return "ca_file";
+    if (u->client_cert)
+        return "client_cert";
+    return u->tls_name && !*u->url.fragment ? "tls_name" : NULL;
 }

@@ -53,12 +53,14 @@ struct pv_upstream {
     _Atomic unsigned refs;
     char *name;          /* unique in its set */
     char *operator_name; /* who runs it: the option, or the site of host or certificate name */
-    char *url_text;      /* as written */
+    char *url_text;      /* as written; where there is none, provider_name */
     struct pv_url url;
     unsigned properties;
     struct pv_addr *addresses; /* configured or literal; 0: to be looked up */
     unsigned address_count;
-    char **pins;    /* NULL-ended; or NULL */
+    char **pins;           /* NULL-ended; or NULL */
+    uint8_t (*hashes)[32]; /* SHA-256 of signed parts: one is that of a certificate in its chain */
+    unsigned hash_count;
     char *tls_name; /* the option, or the URL's fragment; NULL: neither is given */
     char *ca_file;
     char *client_cert, *client_key, *client_key_passphrase_file;
@@ -78,16 +80,21 @@ struct pv_upstream {
     struct pv_health health;
 };
 
-/* Make one from URL and options; default_port where neither URL nor addresses have one. Opens no
- * file. Errors begin with the option at fault. */
+/* Make one from URL or stamp (NULL: provider_name) and options; default_port where neither URL nor
+ * addresses have one. Opens no file. Errors begin with the option at fault. */
 struct privy_upstream_options;
 enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_options *,
                                   uint16_t default_port, struct pv_upstream **ret,
                                   struct privy_error *reterr);
+/* What is not a URL: the type of the stamp, or of the one that NULL would have, and its word. */
+enum privy_status pv_upstream_stamp_type(const char *url, unsigned *ret_type,
+                                         const char **ret_protocol, struct privy_error *reterr);
 struct pv_upstream *pv_upstream_ref(struct pv_upstream *);
 void pv_upstream_unref(struct pv_upstream *);
 /* Equal in everything the user said (and so in everything that decides trust)? The name counts. */
 bool pv_upstream_equal(const struct pv_upstream *, const struct pv_upstream *);
+/* An option that it has and that means nothing without TLS, or NULL. */
+const char *pv_upstream_tls_option(const struct pv_upstream *);
 bool pv_upstream_has_identity(const struct pv_upstream *);
 /* The site of a host name: its last two labels (an address: itself). Written to out. */
 void pv_site(const char *host, char out[256]);

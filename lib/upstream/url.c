@@ -61,8 +61,7 @@ bool pv_host_is_name(const char *text)
     return label > 0 && length <= 253;
 }
 
-/* A name whose last label is a number is a mistyped IPv4 address, never a host. */
-static bool ends_in_number(const char *name)
+bool pv_host_ends_in_number(const char *name)
 {
     const char *dot = strrchr(name, '.');
     const char *last = dot ? dot + 1 : name;
@@ -98,7 +97,8 @@ static const char *host_parse(struct span s, char out[256], bool *ret_is_address
     if (!pv_host_is_name(out))
         return "has a host that is neither a name nor an address";
     *ret_is_address = false;
-    return ends_in_number(out) ? "has a host that looks like an IPv4 address but is none" : NULL;
+    return pv_host_ends_in_number(out) ? "has a host that looks like an IPv4 address but is none"
+                                       : NULL;
 }
 
 static const char *port_parse(struct span s, uint16_t *ret)

@@ -6,7 +6,7 @@
 #include "base/status.h"
 
 struct pv_url {
-    char scheme[16]; /* lower case */
+    char scheme[16]; /* lower case; of a stamp, its protocol's word */
     char host[256];  /* a name (lower case, no trailing dot) or an address without brackets */
     bool is_address;
     struct pv_addr address; /* with port, when is_address */
@@ -19,5 +19,7 @@ struct pv_url {
 enum privy_status pv_url_parse(const char *text, struct pv_url *ret, struct privy_error *reterr);
 /* Letters, digits, hyphens and underscores, labels 1 to 63 octets, at most 253. */
 bool pv_host_is_name(const char *text);
+/* A name whose last label is a number is a mistyped IPv4 address, never a host. */
+bool pv_host_ends_in_number(const char *name);
 
 #endif

@@ -201,7 +201,8 @@ static void protocols(void **state)
     expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, method: get, "
                   "allow_xsalsa: true, ephemeral_keys: false}]}}\n",
                   "privydns.yaml:1:60: method: 'get': tls:// has no methods\n"
-                  "privydns.yaml:1:79: allow_xsalsa: needs sdns://\n");
+                  "privydns.yaml:1:79: allow_xsalsa: needs a DNSCrypt upstream: its stamp in url, or "
+                  "provider_name\n");
 }
 
 static void loops(void **state)

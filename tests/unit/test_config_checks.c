@@ -104,12 +104,12 @@ static void shapes(void **state)
 
 static void protocols(void **state)
 {
-    char expected[256] = "privydns.yaml:1:29: protocol: this build has no 'dnscrypt'; allowed: any";
+    char expected[256] = "privydns.yaml:1:29: protocol: this build has no 'doq'; allowed: any";
     (void)state;
     for (unsigned i = 0; privy_protocols(i); i++)
         strcat(strcat(expected, ", "), privy_protocols(i));
     strcat(expected, "\n");
-    expect_faults("pools: {default: {protocol: dnscrypt, upstreams: tls://9.9.9.9}}\n", expected);
+    expect_faults("pools: {default: {protocol: doq, upstreams: tls://9.9.9.9}}\n", expected);
     expect_faults("pools: {default: {protocol: mtls, upstreams: tls://9.9.9.9}}\n",
                   "privydns.yaml:1:29: protocol: no upstream of pool 'default' speaks mtls\n");
     expect_faults("routes: [{zones: a.example, pool: zzzzzzzz}]\n",
@@ -119,29 +119,127 @@ static void protocols(void **state)
                   "privydns.yaml:1:66: zones: 'a.example.' is routed already\n");
 }
 
-/* What is DNSCrypt's is refused, as long as it is not there. */
+static bool speaks(const char *word)
+{
+    const char *known;
+    for (unsigned i = 0; (known = privy_protocols(i)); i++)
+        if (strcmp(known, word) == 0)
+            return true;
+    return false;
+}
+
+/* Stamps as they stand in public lists. */
+#define DNSCRYPT                                                                                   \
+    "sdns://AQcAAAAAAAAADjIxMi40Ny4yMjguMTM2IOgBuE6mBr-wusDOQ0RbsV66ZLAvo8SqMa4QY2oHkDJNHzIuZG5zY" \
+    "3J5cHQtY2VydC5mci5kbnNjcnlwdC5vcmc"
+#define DOH      "sdns://AgcAAAAAAAAABzEuMC4wLjEAEmRucy5jbG91ZGZsYXJlLmNvbQovZG5zLXF1ZXJ5"
+#define FILTERED "sdns://AwMAAAAAAAAAAAATZG5zLmFkZ3VhcmQtZG5zLmNvbQ"
+#define DOQ      "sdns://BAMAAAAAAAAAAAATZG5zLmFkZ3VhcmQtZG5zLmNvbQ"
+#define PLAIN    "sdns://AAcAAAAAAAAABzguOC44Ljg"
+#define RELAY    "sdns://gQ8xNDYuNzAuODIuMzo0NDM"
+#define AT_HOME  "sdns://gQ4yMTIuNDcuMjI4LjEzNg" /* a relay with the address of DNSCRYPT */
+#define KEY      "'00112233445566778899aabbccddeeff:00112233445566778899AABBCCDDEEFF'"
+#define POOL(it) "pools: {default: {upstreams: [" it "]}}\n"
+
+static void stamps(void **state)
+{
+    (void)state;
+    write_file("privydns.yaml", POOL("'" DOH "', 'SDNS"
+                                     "://AgcAAAAAAAAABzEuMC4wLjEABzEuMC4wLjEKL2Rucy1xdWVyeQ'"));
+    config_unref(must_load(NULL));
+    write_file("privydns.yaml", "pools: {default: {plaintext: true, upstreams: ['" PLAIN "']}}\n");
+    config_unref(must_load(NULL));
+    write_file("privydns.yaml", "bootstrap: ['" DOH "']\n" POOL("'" FILTERED "'"));
+    config_unref(must_load(NULL));
+    expect_faults(POOL("'" PLAIN "'"),
+                  "privydns.yaml:1:31: url: udp:// is not encrypted: allowed only where the pool "
+                  "says `plaintext: true`\n");
+    expect_faults(POOL("'" DOQ "', {url: '" RELAY "', properties: [dnssec, filter]}"),
+                  "privydns.yaml:1:31: url: doq is not built in\n"
+                  "privydns.yaml:1:90: url: it is the stamp of a relay: name it in `relays` of a "
+                  "server\n");
+    expect_faults(POOL("'sdns://AAcAAAAAAAAABzguOC44Ljh'"),
+                  "privydns.yaml:1:31: url: stamp: base64url tail bits: the last letter is "
+                  "wrong\n");
+    expect_faults("bootstrap: ['" FILTERED "']\n" POOL("'" DOH "'"),
+                  "privydns.yaml:1:13: bootstrap: no address for 'dns.adguard-dns.com': give "
+                  "`addresses`, or `bootstrap`\n");
+    expect_faults("listen: 1.0.0.1:443\n" POOL("'" DOH "'"),
+                  "privydns.yaml:2:31: url: 1.0.0.1:443 is where this daemon listens: a loop\n");
+}
+
+/* A stamp says whether it filters; what the user says goes before it. */
+static void classes_of_stamps(void **state)
+{
+    (void)state;
+    expect_warnings(
+        POOL("'" DOH "', {url: '" FILTERED "', addresses: 192.0.2.1}"),
+        "privydns.yaml:1:106: warning: pool 'default' mixes upstreams with and without dnssec or "
+        "filter; when one says SERVFAIL or REFUSED only those with the same are asked instead\n");
+    expect_warnings(POOL("'" DOH "', {url: '" FILTERED "', addresses: 192.0.2.1, properties: "
+                         "dnssec}"),
+                    "");
+}
+
 static void dnscrypt(void **state)
 {
     (void)state;
-    expect_faults("pools: {default: {upstreams: [{provider_name: a, provider_key: '12', relays: "
-                  "[x]}]}}\n",
-                  "privydns.yaml:1:47: provider_name: not in this version\n"
-                  "privydns.yaml:1:64: provider_key: '12' is not a public key: 64 hexadecimal "
-                  "digits, colons allowed\n"
-                  "privydns.yaml:1:78: relays: not in this version\n"
-                  "privydns.yaml:1:79: relays: 'x' is not an sdns:// stamp\n");
+    if (!speaks("dnscrypt")) {
+        expect_faults(
+            POOL("'" DNSCRYPT "', {provider_name: a, provider_key: " KEY ", addresses: 192.0.2.1}"),
+            "privydns.yaml:1:31: url: dnscrypt is not built in\n"
+            "privydns.yaml:1:177: provider_name: dnscrypt is not built in\n");
+        return;
+    }
+    write_file("privydns.yaml",
+               POOL("'" DNSCRYPT "', {url: '" DNSCRYPT "', relays: '" RELAY "', ephemeral_keys: "
+                    "true}, {provider_name: 2.dnscrypt-cert.example.net, provider_key: " KEY
+                    ", addresses: [192.0.2.7:8443, '2001:db8::7'], properties: dnssec, "
+                    "allow_xsalsa: true, relays: ['" RELAY "']}"));
+    config_unref(must_load(NULL));
+    expect_faults(POOL("{url: '" DNSCRYPT "', relays: ['" RELAY "', '" DOH "']}"),
+                  "privydns.yaml:1:210: relays: '" DOH
+                  "' is not a relay's stamp: it is one of doh\n");
     expect_faults(
-        "pools: {default: {upstreams: [{url: tls://9.9.9.9, relays: ['sdns://AQ'], provider_key: "
-        "'00112233445566778899aabbccddeeff:00112233445566778899AABBCCDDEEFF'}]}}\n",
-        "privydns.yaml:1:60: relays: needs sdns://\n"
-        "privydns.yaml:1:89: provider_key: needs sdns://\n");
-    expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, ephemeral_keys: maybe, "
-                  "relays: [], provider_name: ''}]}}\n",
-                  "privydns.yaml:1:68: ephemeral_keys: 'maybe' is not true or false\n"
-                  "privydns.yaml:1:102: provider_name: '' is not allowed: it may not be empty\n");
+        POOL("{url: '" DNSCRYPT "', relays: ['sdns://gQA']}"),
+        "privydns.yaml:1:176: relays: 'sdns://gQA' is not a relay's stamp: addr: empty\n");
+    expect_faults(POOL("{url: '" DNSCRYPT "', relays: ['" RELAY "', '" AT_HOME "']}"),
+                  "privydns.yaml:1:175: relays: 212.47.228.136 is the server itself\n");
+    expect_faults(POOL("{url: '" DNSCRYPT "', method: get, provider_name: a}"),
+                  "privydns.yaml:1:175: method: 'get': sdns:// has no methods\n"
+                  "privydns.yaml:1:195: provider_name: there is a url, which says it\n");
+    expect_faults(POOL("{url: '" DNSCRYPT "', pins: "
+                       "['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']}"),
+                  "privydns.yaml:1:173: pins: dnscrypt has no TLS\n");
+    expect_faults(POOL("{provider_name: 'a b', provider_key: " KEY "}"),
+                  "privydns.yaml:1:47: provider_name: 'a b' is not a name\n");
+    expect_faults(
+        POOL("{provider_name: a, provider_key: " KEY "}"),
+        "privydns.yaml:1:31: addresses: missing: provider_name needs the server's addresses\n");
+    expect_faults(POOL("{provider_name: a, addresses: 192.0.2.1}"),
+                  "privydns.yaml:1:31: provider_key: missing: provider_name needs the provider's "
+                  "public key\n");
+}
+
+#define NEEDS "needs a DNSCrypt upstream: its stamp in url, or provider_name\n"
+
+static void dnscrypt_only(void **state)
+{
+    (void)state;
+    expect_faults(POOL("{url: tls://9.9.9.9, relays: ['" RELAY "'], provider_key: " KEY
+                       ", provider_name: a, ephemeral_keys: true, allow_xsalsa: true}"),
+                  "privydns.yaml:1:60: relays: " NEEDS
+                  "privydns.yaml:1:110: provider_key: there is a url, which says it\n"
+                  "privydns.yaml:1:194: provider_name: there is a url, which says it\n"
+                  "privydns.yaml:1:213: ephemeral_keys: " NEEDS
+                  "privydns.yaml:1:233: allow_xsalsa: " NEEDS);
+    expect_faults(
+        POOL("{url: tls://9.9.9.9, ephemeral_keys: maybe, relays: [], provider_name: ''}"),
+        "privydns.yaml:1:68: ephemeral_keys: 'maybe' is not true or false\n"
+        "privydns.yaml:1:102: provider_name: '' is not allowed: it may not be empty\n");
     expect_faults(
         "bootstrap: ['sdns://AQ', '', 'x']\n",
-        "privydns.yaml:1:13: bootstrap: this build cannot speak 'sdns://'\n"
+        "privydns.yaml:1:13: bootstrap: stamp: truncated: letters are missing at its end\n"
         "privydns.yaml:1:26: bootstrap: '' is not allowed: it may not be empty\n"
         "privydns.yaml:1:30: bootstrap: 'x' is not an upstream: expected tls://HOST or the like\n");
 }
@@ -274,7 +372,10 @@ int main(void)
         cmocka_unit_test(names),
         cmocka_unit_test(shapes),
         cmocka_unit_test(protocols),
+        cmocka_unit_test(stamps),
+        cmocka_unit_test(classes_of_stamps),
         cmocka_unit_test(dnscrypt),
+        cmocka_unit_test(dnscrypt_only),
         cmocka_unit_test_teardown(drop_ins, forget_drop_ins),
         cmocka_unit_test_teardown(what_is_no_file, forget_drop_ins),
         cmocka_unit_test(private_files),

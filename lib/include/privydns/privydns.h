@@ -108,6 +108,13 @@ struct privy_upstream_options {
     const char *tls_min; /* "1.2" or "1.3"; default: "1.2", with a client certificate "1.3" */
     /* https:// only: "post" (default), "get", or "auto": get where post is refused. */
     const char *method;
+    /* DNSCrypt only. Without a stamp (url NULL): the provider's name and its public key, 64
+     * hexadecimal digits, with colons or not; addresses are then needed. */
+    const char *provider_name, *provider_key;
+    /* NULL-ended sdns:// stamps of relays: it is reached through them only. */
+    const char *const *relays;
+    bool allow_xsalsa;   /* the cipher of older servers too */
+    bool ephemeral_keys; /* a new key of ours for each question */
 };
 
 /* A new, empty set. previous: a set whose members are taken over, with all that was learnt and
@@ -117,14 +124,38 @@ PRIVY_API enum privy_status privy_upstreams_new(struct privy_upstreams *previous
                                                 struct privy_upstreams **ret_set,
                                                 struct privy_error *reterr);
 /* Add one upstream: tls://HOST[:853][#NAME], https://..., sdns://..., udp:// and tcp:// (only where
- * the set's `plaintext` is true). Reads and checks the files named; sends nothing. Not allowed any
- * more once a resolver uses the set. The error's message begins with the option at fault ("url",
- * "pins", "ca_file" ...) and ": ". */
+ * the set's `plaintext` is true); NULL: a DNSCrypt one without a stamp (provider_name). Reads and
+ * checks the files named; sends nothing. Not allowed any more once a resolver uses the set. The
+ * error's message begins with the option at fault ("url", "pins", "ca_file" ...) and ": ". What
+ * this build cannot speak is PRIVY_EUNSUPPORTED. */
 PRIVY_API enum privy_status privy_upstreams_add(struct privy_upstreams *, const char *url,
                                                 const struct privy_upstream_options *,
                                                 struct privy_error *reterr);
 PRIVY_API struct privy_upstreams *privy_upstreams_ref(struct privy_upstreams *);
 PRIVY_API void privy_upstreams_unref(struct privy_upstreams *);
+
+/* What a DNS stamp (sdns://...) says. Strings and lists that it does not have are NULL. */
+struct privy_stamp {
+    unsigned type;        /* its first octet */
+    const char *protocol; /* "do53", "dnscrypt", "doh", "dot", "doq", "odoh"; of a relay
+                           * "dnscrypt-relay", "odoh-relay" */
+    bool dnssec, nolog, nofilter;
+    uint16_t port;                /* the default one, where it names none */
+    const char *address;          /* ADDRESS:PORT; NULL: to be looked up */
+    const char *host;             /* as an IDNA A-label, or an address without brackets */
+    const char *path;             /* what is not ASCII in it is %XX */
+    const char *const *bootstrap; /* NULL-ended, as written: plaintext resolvers for the host, that
+                                   * PrivyDNS does not ask */
+    const uint8_t (*hashes)[32];  /* SHA-256 of certificates' signed parts (TBSCertificate) */
+    size_t hash_count;
+    const char *provider_name;
+    const uint8_t *provider_key; /* 32 octets: Ed25519 */
+    struct privy_stamp *relay;   /* of sdns://RELAY/SERVER */
+};
+/* The error's message begins with "stamp: " and the part at fault. privy_stamp_free() it. */
+PRIVY_API enum privy_status privy_stamp_parse(const char *text, struct privy_stamp **ret_stamp,
+                                              struct privy_error *reterr);
+PRIVY_API void privy_stamp_free(struct privy_stamp *);
 
 /* What was learnt of one upstream: a snapshot. */
 struct privy_upstream_stats {

@@ -97,10 +97,12 @@ static void wake(struct pv_endpoint *e)
 const struct pv_proto pv_proto_dnscrypt[] = {
     {
         .name = "dnscrypt",
-        .scheme = "dnscrypt",
+        .scheme = "sdns", /* it has no URLs but stamps */
         .port = 443,
         .edns_size = 1232,
-        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF |
+                  PV_TRAIT_STAMP,
+        .stamp = 1,
         .endpoint_size = sizeof(struct pv_dnscrypt),
         .conn_size = sizeof(struct pv_carrier),
         .check = check,
