@@ -323,6 +323,26 @@ static void suspect_dies_after_two_seconds(void **state)
     assert_in_range(q.error.attempt_count, 2, 16);
 }
 
+/* Nobody waits long enough to see it fall silent: it is noticed all the same. */
+static void silent_over_questions_given_up(void **state)
+{
+    (void)state;
+    struct sim_asker q[4] = {0};
+    sim.options.query.deadline = 300;
+    sim_start(a, NULL);
+    warm_up(10);
+    sim_silence_all(a);
+    for (unsigned i = 0; i < 4; i++) {
+        char name[] = "given-up0.example";
+        name[8] = (char)('0' + i);
+        sim_ask(&q[i], name);
+        sim_run(310 * MS);
+    }
+    assert_failed(q[0], PRIVY_ETIMEOUT);
+    assert_answered(q[3], "a");
+    assert_int_equal(sim_conns(a), 2);
+}
+
 /* T21: a name that takes 3 s is answered on its connection; the upstream stays up. */
 static struct sim_answer slow_name(struct sim_server *s, const struct sim_message *m)
 {
@@ -845,6 +865,7 @@ int main(void)
         T(suspect_is_pinged),
         T(suspect_answers_no_ping),
         T(suspect_dies_after_two_seconds),
+        T(silent_over_questions_given_up),
         T(slow_name_at_a_healthy_sole_upstream),
         T(slow_datagrams),
         T(suspect_at_the_limit_of_connections),
