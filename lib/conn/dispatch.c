@@ -244,7 +244,10 @@ void pv_endpoint_replace(struct pv_endpoint *e, struct pv_conn *old)
 {
     if (old->state != PV_CONN_READY && old->state != PV_CONN_SUSPECT)
         return; /* it has been already */
-    if (is_in_use(e, old) && !pv_dispatch_find(e, old->kind, PV_CONN_OPENING) && !e->draining)
+    bool wanted = is_in_use(e, old) && !e->draining;
+    /* One that is down is tried as often as trials are, however alive its connections are. */
+    if (wanted && !pv_health_is_down(e->upstream) &&
+        !pv_dispatch_find(e, old->kind, PV_CONN_OPENING))
         pv_conn_open(e, old->kind);
     pv_conn_drain(old);
 }

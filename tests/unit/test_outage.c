@@ -344,6 +344,29 @@ static void another_thread_sees_it_up(void **state)
     assert_answered(q, "a");
 }
 
+/* Each of its connections goes as soon as it is there: none replaces it but a trial. */
+static void goes_as_soon_as_it_is_there(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->opening = SIM_REFUSES;
+    sim_start(a, NULL);
+    sim_run(1 * S);
+    assert_int_equal(sim.downs, 1);
+    a->opening = SIM_OPENS;
+    a->answer.deed = a->probe.deed = SIM_SILENT;
+    sim_ask(&q, "www.example");
+    unsigned before = a->opened;
+    for (unsigned i = 0; i < 100; i++) {
+        sim_replace_all(a);
+        sim_run(10 * MS);
+    }
+    assert_in_range(a->opened - before, 0, 4);
+    a->answer.deed = SIM_ANSWERS;
+    sim_run(1500 * MS);
+    assert_answered(q, "a");
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, begin, sim_end)
 
 int main(void)
@@ -353,6 +376,7 @@ int main(void)
         T(fails_in_a_trial_and_says_why),
         T(only_unreachable_ones),
         T(four_trials_a_second),
+        T(goes_as_soon_as_it_is_there),
         T(trials_do_not_wait_for_each_other),
         T(the_waiting_go_out_in_one_burst),
         T(cancelled_while_waiting),
