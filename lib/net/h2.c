@@ -193,7 +193,7 @@ void pv_h2_take_back_held(struct pv_h2 *h)
     pv_list_each_safe (it, &h->requests) {
         struct pv_h2_stream *r = pv_container(it, struct pv_h2_stream, link);
         if (is_held(r) && !h->closed)
-            pv_h2_stream_reset(r, PV_H2_HELD, "the server does not let it out");
+            pv_h2_stream_reset(r, PV_H2_HELD, "held back by the server's limits");
     }
     h->inside = false;
     if (h->closed)

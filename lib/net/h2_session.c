@@ -189,7 +189,7 @@ static void leave_out(struct pv_h2 *h, int32_t last)
     pv_list_each_safe (it, &h->requests) {
         struct pv_h2_stream *r = pv_container(it, struct pv_h2_stream, link);
         if (r->id > last && r->state != PV_H2_ENDED)
-            fail(r, PV_H2_UNPROCESSED, "the server said goodbye before it");
+            fail(r, PV_H2_UNPROCESSED, "GOAWAY: not processed");
     }
 }
 

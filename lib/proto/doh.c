@@ -262,7 +262,7 @@ static void failed(void *arg, void *request, enum pv_h2_fault fault, const char 
                  (fault == PV_H2_UNPROCESSED && (d->leaving || d->refused++ < REFUSED_MOST));
     /* It was of no use at all: another one would not be either. */
     if (again && d->leaving && !d->served && pv_h2_awaited(d->h2) == 0) {
-        pv_conn_lost(d->conn, PV_DIED_FRESH, "the server says goodbye at once");
+        pv_conn_lost(d->conn, PV_DIED_FRESH, "GOAWAY before any response");
         return;
     }
     enum pv_outcome outcome = d->leaving && d->served ? PV_LEFT_OUT : PV_UNPROCESSED;
@@ -331,7 +331,7 @@ static void move_held(struct pv_conn *c)
     struct doh_conn *d = doh_conn(c);
     struct doh *endpoint = doh(c);
     if (!d->served && endpoint->held) {
-        pv_conn_lost(c, PV_SERVER_FAILED, "the server lets no question out");
+        pv_conn_lost(c, PV_SERVER_FAILED, "the server's limits let no request pass");
         return;
     }
     endpoint->held = !d->served;
