@@ -180,6 +180,8 @@ static void event(unsigned what)
         break;
     case 4:
         world_pass(&world, octet() * 100 * MS);
+        if (h2 && open && pv_h2_held_since(h2))
+            pv_h2_take_back_held(h2);
         break;
     case 5:
         some_octets();
