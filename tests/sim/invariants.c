@@ -50,7 +50,8 @@ static void check_sends(const struct pv_query *q, const struct pv_attempt *a)
     unsigned sent[2] = {0};
     pv_list_each (it, &q->attempts) {
         const struct pv_attempt *b = ATTEMPT(it);
-        if (b->upstream == a->upstream && b->was_sent)
+        bool read = b->outcome != PV_UNPROCESSED && b->outcome != PV_LEFT_OUT;
+        if (b->upstream == a->upstream && b->was_sent && read)
             sent[b->kind]++;
     }
     must(sent[PV_STREAM] <= SENDS_A_SERVER && sent[PV_DATAGRAM] <= SENDS_A_SERVER,
@@ -141,14 +142,15 @@ void invariants_check(struct world *w)
     }
 }
 
-/* 4 trials a second of an upstream that is down, whoever asks for them. */
+/* 4 trials a second of an upstream that is down, whoever asks for them; another identity is tried
+ * at once. */
 void invariants_opening(void *arg, struct net_host *h, bool tcp)
 {
     struct world *w = arg;
     struct server *s = h->server;
     const struct pv_upstream *up = world_upstream(w, s);
     (void)tcp;
-    if (!up || !pv_health_is_down(up) || s->host_count > 1)
+    if (!up || !pv_health_is_down(up) || s->host_count > 1 || w->now <= s->renews_until)
         return;
     must(up != s->tried || w->now >= s->last_trial + TRIAL_SPACING_US,
          "upstream %s is down and tried again after %llu us", s->name,
@@ -170,7 +172,11 @@ void invariants_idle(struct worker *k)
     must(pv_list_empty(&r->retiring), "an endpoint of a former set is left");
     pv_list_each (it, &r->endpoints)
         must(pv_list_empty(&ENDPOINT(it)->conns), "a connection is left open for ever");
-    invariants_nothing_left(k);
+    bool watches = false; /* files, once a minute */
+    for (unsigned i = 0; i < k->world->server_count; i++)
+        watches |= k->world->servers[i].identity > 0;
+    must(!pv_loop_busy(k->loop), "something is deferred, by nobody");
+    must(watches || pv_loop_next_due(k->loop) == UINT64_MAX, "a timer runs, of nobody");
 }
 
 void invariants_nothing_left(const struct worker *k)

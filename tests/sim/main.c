@@ -39,11 +39,8 @@ static const char usage[] = "usage: sim [options] [SEEDS]\n"
 static void say(void *arg, enum privy_log_level level, const char *line)
 {
     (void)arg;
-    if (options.verbose)
-        report_trace("log: %s", line);
-    else if (level == PRIVY_LOG_ERROR)
-        printf("sim: log: %s\n", line);
-    fflush(stdout);
+    (void)level;
+    report_trace("log: %s", line);
 }
 
 static void run(uint64_t seed)
@@ -62,7 +59,8 @@ static void run(uint64_t seed)
 
 static void work(struct job *j)
 {
-    privy_log_set(say, NULL, options.verbose ? PRIVY_LOG_DEBUG : PRIVY_LOG_ERROR);
+    if (options.verbose)
+        privy_log_set(say, NULL, PRIVY_LOG_DEBUG);
     while (j->next < options.count) {
         j->seed = options.first + j->next;
         j->next += options.jobs;

@@ -38,6 +38,7 @@ struct wording {
     enum content content;
     uint16_t rcode;
     uint32_t ttl;
+    uint32_t age;     /* s: as an HTTP cache tells it */
     unsigned padding; /* octets of more records */
     bool other_case, opt_first, ad;
     int keepalive;                   /* 100 ms; -1: no such option */
@@ -52,7 +53,7 @@ struct said {
     struct pv_question question; /* the one asked */
     bool dnssec_ok, checking_disabled, is_signed, over_stream;
     uint16_t rcode;
-    uint32_t ttl;
+    uint32_t ttl;           /* what was left of it */
     uint64_t at_us, at_age; /* when it was written; it may travel for */
     uint64_t travel_us;
 };

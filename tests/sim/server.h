@@ -1,4 +1,4 @@
-/* A server: real TLS, real frames, and faults drawn by its mood. */
+/* A server: real TLS, real frames, real HTTP/2, and faults drawn by its mood. */
 #ifndef SIM_SERVER_H
 #define SIM_SERVER_H
 
@@ -20,9 +20,18 @@ enum manner {
     BY_HALF_RESET,
     BY_CLOSE, /* instead of an answer */
     BY_RESET,
-    BY_SHORT_FRAME,
+    BY_SHORT_FRAME, /* none at all: of what is on the way in frames */
+    STREAM_MANNERS_END,
+    /* HTTP/2's own. */
+    BY_REFUSED_STREAM = STREAM_MANNERS_END,
+    BY_RESET_STREAM,
+    BY_GOAWAY, /* before it, or with it */
+    BY_STATUS, /* another one than 200 */
+    BY_OTHER_TYPE,
     MANNERS
 };
+#define STREAM_MANNERS ((1U << STREAM_MANNERS_END) - 1)
+#define H2_MANNERS     ((1U << MANNERS) - (1U << STREAM_MANNERS_END))
 
 struct mood {
     struct net_path path;
@@ -35,14 +44,22 @@ struct mood {
     uint64_t idle_us;      /* then a connection is ended; 0: never */
     unsigned conns_most;   /* any more are ended at once; 0: any number */
     unsigned keepalives;   /* percent of answers with that option */
+    /* HTTP/2's: one stream at once; none; no octet of a request's body; another protocol only. */
+    bool narrow, shut, no_window, no_alpn;
+    bool wants_stranger; /* a client's certificate that ours is not */
 };
+
+/* Clients' certificates, as bits. */
+enum { IDENTITY_OLD = 1, IDENTITY_NEW = 2, STRANGER = 4 };
+struct protocol;
 
 enum { HOSTS_MOST = 3 };
 
 struct server {
     char name[8]; /* of its upstream too */
     unsigned number;
-    bool tls, tls12;
+    const struct protocol *protocol;
+    bool tls12;
     struct net *net;
     struct ledger *ledger;
     struct dice dice;
@@ -54,9 +71,12 @@ struct server {
     unsigned host_count;
     SSL_CTX *ctx, *wrong_ctx;
     struct pv_list sessions, datagrams;
-    unsigned session_count, accepted;
-    uint64_t lied_until; /* connections on which it lied are gone since a moment before */
-    unsigned questions, probes;
+    unsigned session_count;
+    unsigned accepts;      /* clients' certificates; 0: it asks for none */
+    unsigned identity;     /* what its upstream shows; 0: nothing */
+    uint64_t renews_until; /* that has changed, and is noticed by then */
+    uint64_t rests_until;  /* it has asked not to be asked before */
+    uint64_t lied_until;   /* connections on which it lied are gone since a moment before */
     /* What invariants remember of its upstream. */
     const void *watched, *tried;
     uint64_t bad_answers, last_trial;
@@ -67,8 +87,8 @@ struct server {
     void *arg;
 };
 
-void server_init(struct server *, unsigned number, bool tls, bool tls12, struct net *,
-                 struct ledger *, struct dice);
+void server_init(struct server *, unsigned number, const struct protocol *, bool tls12,
+                 struct net *, struct ledger *, struct dice);
 void server_done(struct server *);
 /* One more address; never: no way leads there. */
 void server_add_host(struct server *, const struct pv_addr *, enum net_way always);
@@ -77,6 +97,9 @@ struct mood mood_healthy(struct dice *);
 /* Does it answer every question truly and soon? */
 bool mood_is_healthy(const struct mood *);
 void server_set_mood(struct server *, const struct mood *);
+/* Which certificates of clients it accepts when all is well, and which its upstream shows. */
+void server_set_identities(struct server *, unsigned accepts, unsigned shown);
+unsigned server_accepts(const struct server *); /* now */
 
 void server_end_all(struct server *, enum net_end);    /* what is open now */
 void server_silence_all(struct server *, bool silent); /* the same */

@@ -4,6 +4,7 @@
 #include "invariants.h"
 #include "memory.h"
 #include "report.h"
+#include "crypto.h"
 
 #include "conn/health.h"
 
@@ -32,13 +33,14 @@ static void draw_answers(struct world *w, struct mood *m, struct dice *d)
 {
     static const uint32_t errors = 1U << SAYS_ERROR | 1U << SAYS_CUT | 1U << SAYS_LAME;
     static const uint32_t lies = ((1U << CONTENTS) - 1) & ~((1U << SAYS_OTHER_ID) - 1);
-    static const uint32_t manners = (1U << MANNERS) - 1;
     if (has(w, F_ERRORS))
         m->contents |= errors;
     if (has(w, F_LIES))
         m->contents |= lies;
     if (has(w, F_MANNERS))
-        m->manners |= manners;
+        m->manners |= STREAM_MANNERS;
+    if (has(w, F_HTTP))
+        m->manners |= H2_MANNERS;
     if (roll(d, 2)) { /* only one kind of them */
         m->contents &= 1U << roll(d, CONTENTS);
         m->manners &= 1U << roll(d, MANNERS);
@@ -61,7 +63,15 @@ static void draw_connections(struct world *w, struct mood *m, struct dice *d)
     if (has(w, F_TLS) && roll(d, 3) == 0) {
         m->wrong_cert = roll(d, 2);
         m->no_tls = roll(d, 4) == 0;
+        m->no_alpn = roll(d, 4) == 0;
     }
+    if (has(w, F_HTTP) && roll(d, 2)) {
+        m->narrow = roll(d, 2);
+        m->shut = roll(d, 3) == 0;
+        m->no_window = roll(d, 3) == 0;
+    }
+    if (has(w, F_IDENTITY))
+        m->wants_stranger = roll(d, 3) == 0;
     if (has(w, F_WINDOWS) && roll(d, 3) == 0)
         m->stops_reading = true;
     if (has(w, F_SLOW) && roll(d, 4) == 0)
@@ -203,6 +213,40 @@ static void befall_connections(struct world *w, struct server *s)
     }
 }
 
+enum { NOTICED_US = 90 * 1000000 }; /* files are looked at once a minute */
+
+/* The files of a client's identity change, the certificate a moment before its key. */
+static void renew(struct world *w, struct server *s)
+{
+    bool new = s->identity == IDENTITY_OLD;
+    if (roll(&w->dice, 2)) {
+        crypto_identity_set(s->number, new, !new);
+        world_reload(w);
+    }
+    crypto_identity_set(s->number, new, new);
+    s->renews_until = w->now + NOTICED_US;
+    server_set_identities(s, s->accepts, new ? IDENTITY_NEW : IDENTITY_OLD);
+    if (roll(&w->dice, 2))
+        world_reload(w);
+}
+
+/* To another certificate of its clients: at first the server takes both, then the files change,
+ * then it takes the new one only. No question may be lost for it. */
+static void rotate(struct world *w, struct server *s)
+{
+    if (!s->identity)
+        return;
+    if (s->accepts && s->accepts != s->identity) {
+        while (w->now < s->renews_until && !world_reload(w))
+            memory_fail(0, 0);
+        server_set_identities(s, s->identity, s->identity);
+        return;
+    }
+    if (s->accepts)
+        server_set_identities(s, IDENTITY_OLD | IDENTITY_NEW, s->identity);
+    renew(w, s);
+}
+
 static void befall_machine(struct world *w)
 {
     switch (roll(&w->dice, 6)) {
@@ -237,16 +281,18 @@ static void befall_machine(struct world *w)
 static void befall(struct world *w)
 {
     struct server *s = victim(w);
-    unsigned kind = roll(&w->dice, 10);
+    unsigned kind = roll(&w->dice, 11);
     if (kind == 0)
         befall_machine(w);
+    else if (kind == 1) /* that is no fault */
+        rotate(w, &w->servers[roll(&w->dice, w->server_count)]);
     else if (!s)
         return;
-    else if (kind < 3)
+    else if (kind < 4)
         worsen(w, s);
-    else if (kind < 5)
+    else if (kind < 6)
         heal(s);
-    else if (kind < 7)
+    else if (kind < 8)
         befall_connections(w, s);
 }
 
@@ -306,6 +352,12 @@ static bool some_are_lost(const struct world *w, bool datagrams)
     return false;
 }
 
+/* It may rest until then. */
+static uint64_t later(uint64_t within, uint64_t until, uint64_t now)
+{
+    return until > now + within ? until - now : within;
+}
+
 /* Returns how long it may take to be right again: a second, and where connections stay broken,
  * until that is noticed. */
 static uint64_t heal_all(struct world *w)
@@ -328,6 +380,8 @@ static uint64_t heal_all(struct world *w)
         if (w->named[i] && world_serves(w, &w->servers[i]))
             within = w->options.query.deadline * MS + 2 * S; /* first its address must be found */
     }
+    for (unsigned i = 0; i < w->pool_count; i++)
+        within = later(within, w->servers[i].rests_until, w->now);
     w->upset = w->now;
     w->healed = true;
     return within;

@@ -1,6 +1,7 @@
 #include "truth.h"
 
 #include "report.h"
+#include "session.h"
 
 enum { TTL_STALE = 30, CAP = 86400 };
 
@@ -21,7 +22,9 @@ bool truth_allows(const struct asker *a, const struct server *s)
 {
     if (!a->protocol || strcmp(a->protocol, "any") == 0)
         return true;
-    return strcmp(a->protocol, s->tls ? "dot" : "do53") == 0;
+    if (strcmp(a->protocol, "mtls") == 0)
+        return s->identity;
+    return strcmp(a->protocol, s->protocol->word) == 0;
 }
 
 /* ---- what it says ---- */
@@ -135,7 +138,7 @@ static void check_ad(const struct told *t, const struct said *said)
     const struct asker *a = t->asker;
     const struct world *w = a->world;
     bool wanted = a->dnssec_ok || pv_get16(a->wire + 2) & PV_AD;
-    bool trusted = w->set_options.pool_options.trust_ad && w->servers[said->server].tls;
+    bool trusted = w->set_options.pool_options.trust_ad && w->servers[said->server].protocol->tls;
     if (!a->is_signed && pv_get16(t->wire + 2) & PV_AD)
         must(wanted && trusted && !t->facts->stale, "query %u: AD is set", a->number);
 }
@@ -196,7 +199,7 @@ enum {
 static bool is_healthy_for(const struct asker *a, const struct server *s, uint64_t us)
 {
     return s->healthy_since != UINT64_MAX && s->healthy_since + us <= a->family &&
-           s->disturbed < a->family;
+           s->disturbed < a->family && s->rests_until <= a->family;
 }
 
 /* A lookup that was under way when its server healed may fail at its deadline. */

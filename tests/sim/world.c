@@ -5,6 +5,7 @@
 #include "invariants.h"
 #include "memory.h"
 #include "report.h"
+#include "session.h"
 
 #include "base/map.h"
 #include "base/random.h"
@@ -89,7 +90,7 @@ static void draw_hosts(struct world *w, unsigned i)
 {
     static const enum net_way nowhere[] = {NET_DROPS, NET_REFUSES, NET_UNREACHABLE, NET_NO_ROUTE};
     struct server *s = &w->servers[i];
-    uint16_t port = s->tls ? 853 : 53;
+    uint16_t port = s->protocol->port;
     char v4[32], v6[32];
     snprintf(v4, sizeof v4, "192.0.2.%u", 10 + i);
     snprintf(v6, sizeof v6, "2001:db8::%u", 10 + i);
@@ -115,21 +116,34 @@ static unsigned lookup(void *arg, const struct pv_question *q, const struct pv_a
     return w->servers[i].host_count;
 }
 
+/* Its upstream shows a certificate, never over TLS 1.2; it may never ask for one. */
+static void draw_identity(struct world *w, unsigned i)
+{
+    crypto_identity_set(i, false, false);
+    server_set_identities(&w->servers[i], roll(&w->dice, 4) ? IDENTITY_OLD : 0, IDENTITY_OLD);
+}
+
 static void draw_server(struct world *w, unsigned i)
 {
-    static const char *const schemes[] = {"udp", "tcp", "tls", "tls"};
+    static const struct {
+        const char *scheme;
+        const struct protocol *protocol;
+    } ways[] = {{"udp", &protocol_do53}, {"tcp", &protocol_do53},  {"tls", &protocol_dot},
+                {"tls", &protocol_dot},  {"https", &protocol_doh}, {"https", &protocol_doh}};
     struct server *s = &w->servers[i];
     struct dice *d = &w->dice;
-    w->schemes[i] = schemes[roll(d, 4)];
+    unsigned way = roll(d, 6);
+    w->schemes[i] = ways[way].scheme;
     bool tls12 = has(w, F_TLS) && roll(d, 4) == 0;
-    server_init(s, i, w->schemes[i][1] == 'l', tls12, &w->net, &w->ledger,
-                dice_for(w->seed, 100 + i));
+    server_init(s, i, ways[way].protocol, tls12, &w->net, &w->ledger, dice_for(w->seed, 100 + i));
     s->heard = asker_heard;
     s->lookup = lookup;
     s->arg = w;
     draw_hosts(w, i);
     w->properties[i] = roll(d, 3) ? 0 : 1 + roll(d, 3);
     w->named[i] = w->boot && roll(d, 2);
+    if (s->protocol->tls && !tls12 && has(w, F_IDENTITY) && roll(d, 3))
+        draw_identity(w, i);
     struct mood m = mood_healthy(&s->dice);
     if (has(w, F_KEEPALIVE))
         m.keepalives = 20;
@@ -163,20 +177,25 @@ static void draw_servers(struct world *w)
 static void add(struct world *w, struct privy_upstreams *set, unsigned i, unsigned revision)
 {
     const struct server *s = &w->servers[i];
+    bool tls = s->protocol->tls;
     const char *texts[HOSTS_MOST + 1] = {NULL};
     char url[64], addresses[HOSTS_MOST][PV_ADDR_TEXT];
     static const char *const words[3][3] = {{"dnssec"}, {"filter"}, {"dnssec", "filter"}};
+    static const char *const methods[] = {"post", "get", "auto"};
     const char *pins[] = {crypto_pin(revision == 0), crypto_pin(revision != 0), NULL};
-    bool by_name = w->named[i] || (s->tls && (w->seed + i) % 2);
+    bool by_name = w->named[i] || (tls && (w->seed + i) % 2);
     struct privy_upstream_options o = {.size = sizeof o, .name = s->name};
     for (unsigned k = 0; k < s->host_count; k++)
         texts[k] = pv_addr_host(&s->addresses[k], addresses[k]);
     o.addresses = w->named[i] ? NULL : texts;
     o.properties = w->properties[i] ? words[w->properties[i] - 1] : NULL;
     o.operator_name = revision ? "other.test" : NULL;
+    o.method = s->protocol->alpn ? methods[(w->seed + i) % 3] : NULL;
+    if (s->identity)
+        crypto_identity_files(i, &o.client_cert, &o.client_key);
     if (by_name)
-        o.ca_file = s->tls ? crypto_ca_file() : NULL;
-    else if (s->tls)
+        o.ca_file = tls ? crypto_ca_file() : NULL;
+    else if (tls)
         o.pins = pins + 1 - revision % 2;
     snprintf(url, sizeof url, "%s://%s%s", w->schemes[i], by_name ? s->name : "192.0.2.1",
              by_name ? ".sim.test" : "");
@@ -230,6 +249,11 @@ static bool use(struct world *w, struct privy_upstreams *set)
         all &= !r || privy_resolver_set_upstreams(r, set) == PRIVY_OK;
     }
     return all;
+}
+
+bool world_reload(struct world *w)
+{
+    return use(w, w->set);
 }
 
 void world_use(struct world *w, struct privy_upstreams *set)

@@ -35,7 +35,9 @@ enum feature {
     F_BURSTS = 1 << 22,
     F_OPTIONS = 1 << 23,   /* askers' own options */
     F_CUT_SHORT = 1 << 24, /* the resolver is freed in the middle of it */
-    FEATURES = 25
+    F_HTTP = 1 << 25,      /* GOAWAY, resets, statuses, limits, windows */
+    F_IDENTITY = 1 << 26,  /* clients' certificates are asked for, and change */
+    FEATURES = 27
 };
 
 struct worker {
@@ -101,7 +103,8 @@ uint64_t world_slept(const struct world *, uint64_t from, uint64_t to);
 /* A set of upstreams with this many of the servers, the others of `previous` taken over; NULL: no
  * memory. */
 struct privy_upstreams *world_set(struct world *, struct privy_upstreams *previous, uint32_t which);
-void world_use(struct world *, struct privy_upstreams *);       /* takes it */
+void world_use(struct world *, struct privy_upstreams *); /* takes it */
+bool world_reload(struct world *); /* the same set again: files are read; false: no memory */
 bool world_serves(const struct world *, const struct server *); /* is it in the set? */
 const struct pv_upstream *world_upstream(const struct world *, const struct server *);
 void world_free_resolver(struct worker *);
