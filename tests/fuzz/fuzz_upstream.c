@@ -1,5 +1,6 @@
-/* What is said of one upstream: a URL, then lines "name TEXT", "operator TEXT", "tls_name TEXT",
- * "tls_min TEXT", "property TEXT", "address TEXT", "pin TEXT". What is accepted is equal to itself
+/* What is said of one upstream: a URL or stamp or nothing, then lines "name TEXT", "operator TEXT",
+ * "tls_name TEXT", "tls_min TEXT", "property TEXT", "address TEXT", "pin TEXT", "relay TEXT",
+ * "provider_name TEXT", "provider_key TEXT". What is accepted is equal to itself
  * said again, and to nothing else; a refusal is one printable line that begins with the option. */
 #include "upstream/upstream.h"
 
@@ -12,6 +13,7 @@ enum { LIST_MOST = 8 };
 struct said {
     struct privy_upstream_options options;
     const char *properties[LIST_MOST + 1], *addresses[LIST_MOST + 1], *pins[LIST_MOST + 1];
+    const char *relays[LIST_MOST + 1];
 };
 
 static void append(const char **list, const char *text)
@@ -44,6 +46,12 @@ static void say(struct said *s, char *line)
         append(s->addresses, text);
     if (strcmp(line, "pin") == 0)
         append(s->pins, text);
+    if (strcmp(line, "relay") == 0)
+        append(s->relays, text);
+    if (strcmp(line, "provider_name") == 0)
+        s->options.provider_name = text;
+    if (strcmp(line, "provider_key") == 0)
+        s->options.provider_key = text;
 }
 
 static const char *const *or_none(const char *const *list)
@@ -53,8 +61,9 @@ static const char *const *or_none(const char *const *list)
 
 static void is_a_refusal(const struct privy_error *error)
 {
-    static const char *const options[] = {"url",     "name",      "operator", "tls_name",
-                                          "tls_min", "addresses", "pins",     "properties"};
+    static const char *const options[] = {"url",     "name",          "operator",    "tls_name",
+                                          "tls_min", "addresses",     "pins",        "properties",
+                                          "relays",  "provider_name", "provider_key"};
     bool named = false;
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
         size_t n = strlen(options[i]);
@@ -94,6 +103,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     s.options.properties = or_none(s.properties);
     s.options.addresses = or_none(s.addresses);
     s.options.pins = or_none(s.pins);
+    s.options.relays = or_none(s.relays);
+    url = *url ? url : NULL;
     if (pv_upstream_new(url, &s.options, 853, &up, &error) == PRIVY_OK)
         is_itself(up, url, &s);
     else

@@ -95,6 +95,16 @@ struct pad_stream_vector {
 };
 """
 
+STAMPS = """struct stamp_vector {
+    const char *id, *stamp, *reason; /* reason NULL: valid, and the rest as it should be */
+    unsigned type;
+    bool dnssec, nolog, nofilter;
+    unsigned port;
+    const char *address, *host, *path, *provider_name, *bootstrap, *relay; /* NULL: none */
+    struct bytes provider_key, hashes;
+};
+"""
+
 
 def text(value):
     return "NULL" if value is None else json.dumps(value)
@@ -184,7 +194,34 @@ def dnscrypt(h, data):
                            for v in data["tcp_padding"]])
 
 
-KINDS = {"dns-messages": (MESSAGES, messages), "dnscrypt": (DNSCRYPT, dnscrypt)}
+def stamp_address(e):
+    return f"{e['ip']}:{e['port']}" if e.get("addr") else None
+
+
+def stamp_host(e):
+    host = e.get("host")
+    return host and host.strip("[]").encode("idna").decode()
+
+
+def stamp(h, v, e, relay=None):
+    return [text(v["id"]), text(v["stamp"]), text(v.get("reason")), str(e.get("protocol", 0)),
+            truth(e.get("dnssec")), truth(e.get("nolog")), truth(e.get("nofilter")),
+            str(e.get("port", 0)), text(stamp_address(e)), text(stamp_host(e)),
+            text(e.get("path")), text(e.get("provider")),
+            text(" ".join(e.get("bootstrap", [])) or None), text(relay),
+            h.octets(e.get("pk")), h.octets("".join(e.get("hashes", [])) or None)]
+
+
+def stamps(h, data):
+    h.table("stamp",
+            [stamp(h, v, v["expect"]) for v in data["real"] + data["synthetic"]]
+            + [stamp(h, v, {}) for v in data["invalid"]]
+            + [stamp(h, v, v["expect"]["server"], stamp_address(v["expect"]["relay"]))
+               for v in data["combined"]])
+
+
+KINDS = {"dns-messages": (MESSAGES, messages), "dnscrypt": (DNSCRYPT, dnscrypt),
+         "stamps": (STAMPS, stamps)}
 
 
 def main():
