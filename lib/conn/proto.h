@@ -123,7 +123,7 @@ struct pv_proto {
     uint16_t port;      /* where the URL has none */
     uint16_t edns_size; /* in its queries */
     unsigned traits;
-    uint8_t stamp; /* the first octet of its DNS stamps */
+    uint8_t stamp;        /* the first octet of its DNS stamps */
     size_t endpoint_size; /* its state per upstream and thread: outlives connections */
     size_t conn_size;     /* its state per connection; both start zeroed */
 

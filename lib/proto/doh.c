@@ -22,11 +22,11 @@ enum {
 };
 
 struct doh {
-    struct pv_tls_context *tls; /* with the tickets */
-    unsigned streams;           /* what the last connection learnt */
-    bool get;                   /* POST was refused */
-    bool held;                  /* the last connection let no question out */
-    uint64_t misdirected;       /* µs: when 421 was last taken for the connection's fault; or 0 */
+    struct pv_streamed streamed;
+    unsigned streams;     /* what the last connection learnt */
+    bool get;             /* POST was refused */
+    bool held;            /* the last connection let no question out */
+    uint64_t misdirected; /* µs: when 421 was last taken for the connection's fault; or 0 */
 };
 
 struct doh_conn {
@@ -61,20 +61,7 @@ static bool start(struct pv_endpoint *e)
     const struct pv_doh_site *s = pv_endpoint_upstream(e)->shared;
     d->streams = STREAMS_FIRST;
     d->get = s->method == PV_DOH_GET;
-    d->tls = pv_streamed_context(e, &s->credentials, "h2", true);
-    return d->tls != NULL;
-}
-
-static void stop(struct pv_endpoint *e)
-{
-    struct doh *d = pv_endpoint_state(e);
-    pv_tls_context_free(d->tls);
-}
-
-static void refresh(struct pv_endpoint *e)
-{
-    struct doh *d = pv_endpoint_state(e);
-    pv_tls_context_refresh(d->tls);
+    return pv_streamed_start(e, &s->credentials, "h2", true);
 }
 
 /* ---- answers ---- */
@@ -125,7 +112,7 @@ static void give_up(struct pv_conn *c, enum pv_outcome outcome, const char *why)
 static void distrust(struct pv_conn *c, const char *why)
 {
     const struct doh *endpoint = doh(c);
-    pv_tls_tickets_drop(endpoint->tls);
+    pv_tls_tickets_drop(endpoint->streamed.tls);
     give_up(c, PV_UNTRUSTED, why);
 }
 
@@ -315,7 +302,7 @@ static void open(struct pv_conn *c)
     struct pv_stream_options options = {
         .addresses = addresses,
         .address_count = pv_endpoint_addresses(e, addresses),
-        .tls = endpoint->tls,
+        .tls = endpoint->streamed.tls,
     };
     d->conn = c;
     d->h2 = pv_h2_open(pv_endpoint_loop(e), &options, endpoint->streams, &events, d);
@@ -430,15 +417,15 @@ const struct pv_proto pv_proto_doh[] = {
         .scheme = "https",
         .port = 443,
         .edns_size = 4096,
-        .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_METHOD |
-                  PV_TRAIT_STAMP,
+        .traits =
+            PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_METHOD | PV_TRAIT_STAMP,
         .stamp = 2,
         .endpoint_size = sizeof(struct doh),
         .conn_size = sizeof(struct doh_conn),
         .check = pv_doh_site_check,
         .start = start,
-        .stop = stop,
-        .refresh = refresh,
+        .stop = pv_streamed_stop,
+        .refresh = pv_streamed_refresh,
         .open = open,
         .room = room,
         .send = send_attempt,

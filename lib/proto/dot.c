@@ -2,10 +2,6 @@
 #include "proto/framed.h"
 #include "proto/streamed.h"
 
-struct dot {
-    struct pv_tls_context *tls; /* with the tickets */
-};
-
 static void credentials_free(void *arg)
 {
     pv_credentials_done(arg);
@@ -24,27 +20,13 @@ static enum privy_status check(struct pv_upstream *up, struct privy_error *reter
 
 static bool start(struct pv_endpoint *e)
 {
-    struct dot *d = pv_endpoint_state(e);
-    d->tls = pv_streamed_context(e, pv_endpoint_upstream(e)->shared, "dot", false);
-    return d->tls != NULL;
-}
-
-static void stop(struct pv_endpoint *e)
-{
-    struct dot *d = pv_endpoint_state(e);
-    pv_tls_context_free(d->tls);
-}
-
-static void refresh(struct pv_endpoint *e)
-{
-    struct dot *d = pv_endpoint_state(e);
-    pv_tls_context_refresh(d->tls);
+    return pv_streamed_start(e, pv_endpoint_upstream(e)->shared, "dot", false);
 }
 
 static void open(struct pv_conn *c)
 {
-    struct dot *d = pv_endpoint_state(pv_conn_endpoint(c));
-    pv_framed_open(c, d->tls);
+    struct pv_streamed *s = pv_endpoint_state(pv_conn_endpoint(c));
+    pv_framed_open(c, s->tls);
 }
 
 const struct pv_proto pv_proto_dot[] = {
@@ -55,12 +37,12 @@ const struct pv_proto pv_proto_dot[] = {
         .edns_size = 4096,
         .traits = PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_KEEPALIVE | PV_TRAIT_STAMP,
         .stamp = 3,
-        .endpoint_size = sizeof(struct dot),
+        .endpoint_size = sizeof(struct pv_streamed),
         .conn_size = sizeof(struct pv_framed),
         .check = check,
         .start = start,
-        .stop = stop,
-        .refresh = refresh,
+        .stop = pv_streamed_stop,
+        .refresh = pv_streamed_refresh,
         .open = open,
         .room = pv_framed_room,
         .send = pv_framed_send,

@@ -57,14 +57,26 @@ static void renewed(void *arg)
     pv_endpoint_renew(arg);
 }
 
-struct pv_tls_context *pv_streamed_context(struct pv_endpoint *e, const struct pv_credentials *c,
-                                           const char *alpn, bool alpn_required)
+bool pv_streamed_start(struct pv_endpoint *e, const struct pv_credentials *c, const char *alpn,
+                       bool alpn_required)
 {
-    struct pv_tls_context *tls =
-        pv_tls_context_new(pv_endpoint_loop(e), c->trust, alpn, alpn_required);
-    if (tls && c->identity)
-        pv_tls_context_set_identity(tls, c->identity, renewed, e);
-    return tls;
+    struct pv_streamed *s = pv_endpoint_state(e);
+    s->tls = pv_tls_context_new(pv_endpoint_loop(e), c->trust, alpn, alpn_required);
+    if (s->tls && c->identity)
+        pv_tls_context_set_identity(s->tls, c->identity, renewed, e);
+    return s->tls != NULL;
+}
+
+void pv_streamed_stop(struct pv_endpoint *e)
+{
+    struct pv_streamed *s = pv_endpoint_state(e);
+    pv_tls_context_free(s->tls);
+}
+
+void pv_streamed_refresh(struct pv_endpoint *e)
+{
+    struct pv_streamed *s = pv_endpoint_state(e);
+    pv_tls_context_refresh(s->tls);
 }
 
 struct pv_conn_facts pv_streamed_facts(const struct pv_tls_facts *tls)

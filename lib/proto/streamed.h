@@ -15,9 +15,15 @@ struct pv_credentials {
 enum privy_status pv_credentials_init(struct pv_credentials *, const struct pv_upstream *,
                                       struct privy_error *reterr);
 void pv_credentials_done(struct pv_credentials *);
-/* For start(). Connections are replaced when the identity changes. NULL: no memory. */
-struct pv_tls_context *pv_streamed_context(struct pv_endpoint *, const struct pv_credentials *,
-                                           const char *alpn, bool alpn_required);
+/* What an endpoint's state begins with. */
+struct pv_streamed {
+    struct pv_tls_context *tls; /* with the tickets */
+};
+/* For start(). Connections are replaced when the identity changes. */
+bool pv_streamed_start(struct pv_endpoint *, const struct pv_credentials *, const char *alpn,
+                       bool alpn_required);
+void pv_streamed_stop(struct pv_endpoint *);
+void pv_streamed_refresh(struct pv_endpoint *);
 
 struct pv_conn_facts pv_streamed_facts(const struct pv_tls_facts *tls_or_null);
 enum pv_outcome pv_streamed_outcome(enum pv_stream_fault);
