@@ -82,6 +82,7 @@ class Deed:
 
     MODIFIERS = [(re.compile(words), name) for words, name in (
         (r" on (old|new) connections$", "connections"), (r" for ([\d.]+)%$", "share"),
+        (r" on (certificates)$", "certificates"), (r" over (udp|tcp)$", "transport"),
         (r" to the first (\d+)$", "first"), (r" from the (\d+)(?:th|st|nd|rd) on$", "after"),
         (r" for ((?!\d+%)\S+)$", "name"))]
 
@@ -111,6 +112,10 @@ class Deed:
                 (conn.turn < self.turn) != (self.only["connections"] == "old"):
             return False
         if query is not None and "name" in self.only and not self.named(query):
+            return False
+        if query is not None and conn.is_certificate != ("certificates" in self.only):
+            return False
+        if self.only.get("transport", conn.transport) != conn.transport:
             return False
         if "share" in self.only and random.random() * 100 >= float(self.only["share"]):
             return False
@@ -145,6 +150,8 @@ class Deeds:
     def end(self, upstream):
         """Takes back what lasts."""
         upstream.context = upstream.first_context
+        if upstream.own:
+            upstream.own.honest()
         upstream.heal()
         for conn in upstream.conns:
             conn.read_on(True)

@@ -6,7 +6,8 @@ from talk import Framed, Talk
 class Datagram(Talk):
     """A query over UDP, as a connection that carries this one only."""
 
-    tls, ready, open, is_datagram = None, True, True, True
+    tls, ready, open = None, True, True
+    transport, is_datagram = "udp", True
 
     def __init__(self, upstream, client):
         self.upstream, self.client = upstream, client
@@ -15,6 +16,9 @@ class Datagram(Talk):
 
     def __str__(self):
         return "datagram"
+
+    def came(self, octets):
+        self.upstream.received(self, octets)
 
     @property
     def connection(self):

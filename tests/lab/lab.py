@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "system")]
 
 import sandbox  # noqa: E402
-from scenario import ScenarioError, choices  # noqa: E402
+from scenario import ScenarioError, Skipped, choices  # noqa: E402
 
 SCENARIOS = HERE / "scenarios"
 TIMEOUT, LONG_TIMEOUT = 120, 1800
@@ -34,12 +34,14 @@ def figures(lab):
 
 
 def play(path, directory, full):
-    """One scenario; returns its problems and its figures."""
-    import expect, identities, machine, privacy, storm, tried  # noqa: F401,E401  their words
+    """One scenario; returns its problems and its figures, or raises Skipped."""
+    import expect, identities, machine, network, privacy, storm, tried  # noqa: F401,E401  their words
     from scenario import Scenario
     from words import Lab
     file, _, protocol = path.partition(OVER)
-    lab = Lab(directory, Scenario(file, full, protocol), full)
+    scenario = Scenario(file, full, protocol)
+    not_built(scenario)
+    lab = Lab(directory, scenario, full)
     try:
         lab.run()
     except ScenarioError as error:
@@ -52,18 +54,29 @@ def play(path, directory, full):
     return problems, figures(lab)
 
 
+def not_built(scenario):
+    """Skipped: the build lacks a protocol that it needs."""
+    import harness
+    words = harness.run(harness.PRIVYDNSD, "-V").stdout.split()
+    for protocol in scenario.protocols():
+        if protocol not in words:
+            raise Skipped(f"the build has no {protocol}")
+
+
 def inside(path, result_file, full, keep):
     """In the namespaces: one scenario."""
     sandbox.network()
-    begun = time.monotonic()
+    begun, word = time.monotonic(), "passed"
     with sandbox.workplace("privydns-lab-", keep) as directory:
         try:
             problems, text = play(path, directory, full)
         except ScenarioError as error:
             problems, text = [str(error)], ""
+        except Skipped as error:
+            problems, text, word = [], f": {error}", "skipped"
         except Exception:  # pylint: disable=broad-except
             problems, text = [traceback.format_exc()], ""
-    word = "failed" if problems else "passed"
+    word = "failed" if problems else word
     name = Path(path).name.replace(".lab", "")
     print(f"{word:7} {name} ({time.monotonic() - begun:.1f} s){text}")
     for problem in problems:

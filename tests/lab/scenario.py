@@ -26,6 +26,10 @@ class ScenarioError(Exception):
     """What is wrong with a file, and in which line."""
 
 
+class Skipped(Exception):
+    """Why it cannot be played here."""
+
+
 def seconds(text):
     found = re.fullmatch(r"([\d.]+)(us|ms|s|m)", text)
     if not found:
@@ -86,6 +90,12 @@ class Scenario:
                 if protocol and line.startswith("upstream"):
                     line = EITHER.sub(protocol, line)
                 self.add(f"{self.path.name}:{number}", chosen(LONG.sub("", line).rstrip(), full))
+
+    def protocols(self):
+        """Of its upstreams; a relay is none."""
+        named = {part.split()[1] for step in self.steps if step.word == "upstream"
+                 for part in parts(step.text) if len(part.split()) > 1}
+        return named - {"relay"}
 
     def add(self, where, line):
         if line[0].isspace():

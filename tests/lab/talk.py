@@ -15,6 +15,8 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 class Talk:
     """What a test's function has beside frame() and the ends."""
 
+    is_certificate = False  # asked for: that is not a query
+
     def later(self, seconds, action):
         self.upstream.later(seconds, action)
 
@@ -33,11 +35,13 @@ class Conn(Talk):
     """A connection: TLS in memory, so that each octet on the wire is ours to choose. What it carries
     is the protocol's to say: a class in a file of its own, which sets what is in capitals here."""
 
-    is_datagram = False
+    transport, is_datagram = "tcp", False
     NAME = ""         # in scenarios
     PORT = 0
     ALPN = None       # None: no TLS
     DATAGRAM = None   # a query over UDP; None: nobody listens there
+    STATE = None      # what a server has beside connections: made of an upstream, with counts() and
+                      # honest(), which takes back what deeds did
     PLAINTEXT = False
     URL = ""          # as the configuration has it, of an {address} and the {name} in a certificate
 
@@ -229,11 +233,14 @@ class Framed(Conn):
             end = at + 2 + int.from_bytes(self.input[at:at + 2], "big")
             if len(self.input) < end:
                 break
-            query = bytes(self.input[at + 2:end])
+            message = bytes(self.input[at + 2:end])
             at = end
             self.asked += 1
-            self.upstream.received(self, query)
+            self.came(message)
         del self.input[:at]
+
+    def came(self, message):
+        self.upstream.received(self, message)
 
     def frame(self, message):
         message = bytes(message)

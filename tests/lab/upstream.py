@@ -67,6 +67,7 @@ class Upstream:
         self.certificate, self.forgetful = certificate, False
         self.calls, self.waker = collections.deque(), socket.socketpair()
         self.selector.register(self.waker[0], READ, self.woken)
+        self.own = self.kind.STATE and self.kind.STATE(self)
         self.running = True
 
     def new_context(self, certificate):
@@ -122,11 +123,14 @@ class Upstream:
         self.listener = self.udp = None
 
     def fill(self):
-        """A listener that accepts nobody and has no room: the kernel drops each SYN."""
+        """A listener that accepts nobody and has no room: the kernel drops each SYN. Datagrams come, and
+        are not read."""
         self.refuse()
         listener = self.bound(socket.SOCK_STREAM)
         listener.listen(0)
         self.full = [listener]
+        if self.kind.DATAGRAM:
+            self.full.append(self.bound(socket.SOCK_DGRAM))
         for _ in range(3):
             guest = socket.socket(family_of(self.address), socket.SOCK_STREAM)
             guest.setblocking(False)
@@ -245,10 +249,10 @@ class Upstream:
     def datagrams(self):
         for _ in range(64):
             try:
-                query, client = self.udp.recvfrom(1 << 16)
+                octets, client = self.udp.recvfrom(1 << 16)
             except OSError:
                 return
-            self.received(self.kind.DATAGRAM(self, client), query)
+            self.kind.DATAGRAM(self, client).came(octets)
 
     def received(self, conn, query):
         self.asked_in_all += 1
@@ -290,4 +294,4 @@ class Upstream:
                 "server names": dict(self.server_names),
                 "most streams": self.most_streams, "overruns": self.overruns,
                 "late streams": self.late_streams, "pings": self.frames[6],
-                "resets": self.frames[3]}
+                "resets": self.frames[3], **(self.own.counts() if self.own else {})}

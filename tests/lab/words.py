@@ -17,7 +17,7 @@ from remote import Remote
 from scenario import WORDS, ScenarioError, parts, seconds, word
 
 STRATEGIES = ("ordered", "fastest", "spread", "shard")
-LISTS = ("listen", "pins", "properties")
+LISTS = ("listen", "pins", "properties", "relays")
 
 
 class Lab:
@@ -185,6 +185,9 @@ def configuration(lab, text):
         else:
             set_path(config, key, value_of(key, rest))
     for entry in entries.values():
+        if "relays" in entry:
+            entry["relays"] = [lab.upstreams[each].kind.stamp(lab.upstreams[each].address)
+                               for each in entry["relays"]]
         who = lab.identities.get(entry.pop("identity", None))
         if who:
             entry.update(client_cert=str(who.crt), client_key=str(who.key))
@@ -311,13 +314,3 @@ def stop(lab, step):
 def start(lab, step):
     for each in step.text.split():
         lab.upstreams[each].start()
-
-
-@word("route")
-def route(lab, step):
-    """route unreachable ADDRESS: in the scenario's own network."""
-    del lab
-    kind, address = step.text.split()
-    done = harness.run("ip", "route", "add", kind, address)
-    if done.returncode:
-        raise ValueError(done.stderr)
