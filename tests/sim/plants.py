@@ -1,7 +1,9 @@
-"""Bugs to be planted, one a simulator: python3 plants.py list | file NAME | text NAME | write NAME OUT
+"""Bugs to be planted, one a simulator.
+
+python3 plants.py list | file NAME | text NAME | write NAME OUT
 
 Each is a change of one source file of the library, made in a copy: (file, text, [(old, new), ...]).
-Every old text stands in the file exactly once; text is what the simulator says when it finds the bug.
+Every old text stands in the file exactly once; text: what the simulator says when it finds the bug.
 """
 import sys
 from pathlib import Path
@@ -76,6 +78,18 @@ now < LOAD(h->next_trial_us)""")]),
         pv_query_expired(q);
     }
     a->query = NULL;
+""")]),
+    # The time that an answer has spent in an HTTP cache is not taken off its own.
+    "age": ("proto/doh.c", "with a life of", [(
+        """\
+    a->age = r->age;
+""", "")]),
+    # A key that is another certificate's takes the place of the one in use.
+    "mismatch": ("net/pair.c", "is healthy", [(
+        """\
+    bool pair = X509_check_private_key(p->leaf, p->key) == 1;
+""", """\
+    bool pair = true;
 """)]),
 }
 
