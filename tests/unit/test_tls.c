@@ -4,6 +4,7 @@
 #include "client.h"
 
 #include <errno.h>
+#include <sodium.h>
 #include <unistd.h>
 
 static struct cert root, other_root, leaf;
@@ -234,6 +235,36 @@ static void pin_only(void **state)
     assert_string_equal(c.reason, reason);
     assert_int_equal(c.fault, PV_STREAM_UNTRUSTED);
     cert_done(&own);
+}
+
+/* ---- hashes of certificates ---- */
+
+static void signed_hash(const struct cert *c, uint8_t out[32])
+{
+    unsigned char *der = NULL;
+    int length = i2d_re_X509_tbs(c->x509, &der);
+    assert_true(length > 0);
+    assert_int_equal(crypto_hash_sha256(out, der, (unsigned long long)length), 0);
+    OPENSSL_free(der);
+}
+
+static void hashes(void **state)
+{
+    (void)state;
+    static const char reason[] = "no certificate in its chain is one that the stamp names";
+    uint8_t of_leaf[2][32] = {{1}}, of_root[1][32], wrong[2][32] = {{1}, {2}};
+    signed_hash(&leaf, of_leaf[1]);
+    signed_hash(&root, of_root[0]);
+    struct pv_tls_trust_options o = {.ca_file = root_file, .name = "dns.example"};
+    o.hashes = (const uint8_t(*)[32])of_leaf, o.hash_count = 2;
+    accepts(&o, &leaf);
+    o.hashes = (const uint8_t(*)[32])of_root, o.hash_count = 1;
+    accepts(&o, &leaf); /* in the verified chain, though not sent */
+    o.hashes = (const uint8_t(*)[32])wrong, o.hash_count = 2;
+    refuses(&o, &leaf, reason);
+    o.hashes = (const uint8_t(*)[32])of_leaf; /* name and hash are both needed */
+    o.name = "evil.example";
+    refuses(&o, &leaf, "certificate is for another name (expected evil.example)");
 }
 
 /* ---- options that cannot be right ---- */
@@ -527,6 +558,7 @@ int main(void)
         cmocka_unit_test(S1_intermediate_certificates),
         cmocka_unit_test(S14_pins),
         cmocka_unit_test(pin_only),
+        cmocka_unit_test(hashes),
         cmocka_unit_test(errors_name_the_option),
         cmocka_unit_test(S2_versions),
         cmocka_unit_test(S3_alpn),
