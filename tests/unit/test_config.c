@@ -198,11 +198,12 @@ static void protocols(void **state)
                   "privydns.yaml:1:29: protocol: no upstream of pool 'default' speaks do53\n");
     expect_faults("pools: {default: {upstreams: {url: tls://9.9.9.9}}}\n",
                   "privydns.yaml:1:30: upstreams: found a map; a list is needed\n");
-    expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, method: get, "
-                  "allow_xsalsa: true, ephemeral_keys: false}]}}\n",
-                  "privydns.yaml:1:60: method: 'get': tls:// has no methods\n"
-                  "privydns.yaml:1:79: allow_xsalsa: needs a DNSCrypt upstream: its stamp in url, or "
-                  "provider_name\n");
+    expect_faults(
+        "pools: {default: {upstreams: [{url: tls://9.9.9.9, method: get, "
+        "allow_xsalsa: true, ephemeral_keys: false}]}}\n",
+        "privydns.yaml:1:60: method: 'get': tls:// has no methods\n"
+        "privydns.yaml:1:79: allow_xsalsa: needs a DNSCrypt upstream: its stamp in url, or "
+        "provider_name\n");
 }
 
 static void loops(void **state)
