@@ -108,10 +108,15 @@ class Load(threading.Thread):
         self.rcodes[number] = rcode = reply[3] & 15
         if reply[6:8] != b"\0\0":
             after = 12 + len(name) + 4
-            if reply[after + 12:after + 16] != answers.address_of(name):
+            if not self.is_right(name, reply[after + 12:after + 16]):
                 self.crossed.append(f"q{number}: {reply.hex()}")
         if rcode:
             self.count_ede(reply)
+
+    @staticmethod
+    def is_right(name, address):
+        """Is it the scripted upstreams' answer?"""
+        return address == answers.address_of(name)
 
     def count_ede(self, reply):
         """The Extended DNS Error of a failure without records: in the OPT behind the question."""

@@ -3,6 +3,7 @@
 Each test file runs in a network and mount namespace of its own (run.py), where every address is
 local and every port is free. So servers here use the real ports: 53 for us, 853 for upstreams.
 """
+import collections
 import json
 import os
 import re
@@ -11,7 +12,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 import urllib.request
@@ -31,6 +31,8 @@ from servers import CA, Dnsdist, KnotResolver, Process, Unbound, wait_until  # n
 SOURCE = Path(__file__).resolve().parents[2]
 sys.path.append(str(SOURCE / "tests" / "lab"))
 
+import answers  # noqa: E402
+import load  # noqa: E402
 from upstream import Upstream  # noqa: E402
 
 BUILD = Path(os.environ.get("PRIVYDNS_BUILD", SOURCE / "build-test"))
@@ -172,54 +174,27 @@ def ede(reply):
             if o.otype == dns.edns.OptionType.EDE]
 
 
-class Load(threading.Thread):
-    """Distinct questions at a steady rate in the background; counts what became of them."""
+class Load(load.Load):
+    """The lab's, for names that real servers answer."""
 
-    def __init__(self, daemon, rate, seconds, name="{}.wild.example", patience=6):
-        super().__init__()
-        self.daemon_under_test, self.rate, self.patience = daemon, rate, patience
-        self.total = int(rate * seconds)
-        self.name = name
-        self.sent_at, self.latency, self.rcodes = {}, [], {}
+    def __init__(self, daemon, rate, seconds, name="{}.wild.example"):
+        super().__init__(daemon.address, rate, int(rate * seconds), patience=6)
+        self.pattern = name
 
-    def run(self):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-            s.connect((self.daemon_under_test.address, self.daemon_under_test.port))
-            s.setblocking(False)
-            begin, sent = time.monotonic(), 0
-            while sent < self.total or self.sent_at:
-                now = time.monotonic()
-                while sent < self.total and begin + sent / self.rate <= now:
-                    query = dns.message.make_query(self.name.format(f"q{sent}x{os.getpid()}"), "A",
-                                                   id=sent & 0xffff, use_edns=0)
-                    s.send(query.to_wire())
-                    self.sent_at[sent & 0xffff] = now
-                    sent += 1
-                if not self.collect(s):
-                    time.sleep(0.0005)
-                if now > begin + self.total / self.rate + self.patience:
-                    break
+    def name(self, number):
+        return answers.name_wire(self.pattern.format(f"q{number}x{os.getpid()}"))
 
-    def collect(self, s):
-        try:
-            reply = s.recv(65536)
-        except BlockingIOError:
-            return False
-        sent_at = self.sent_at.pop(int.from_bytes(reply[:2], "big"), None)
-        if sent_at is not None:
-            self.latency.append(time.monotonic() - sent_at)
-            rcode = reply[3] & 15
-            self.rcodes[rcode] = self.rcodes.get(rcode, 0) + 1
+    @staticmethod
+    def is_right(name, address):
         return True
 
-    @property
-    def lost(self):
-        return self.total - len(self.latency)
-
-    def quantile(self, share):
-        ordered = sorted(self.latency)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+    def outcome(self):
+        """Waits for the end: how many there are of each RCODE, and of LOST."""
+        self.join()
+        if self.error or self.crossed or self.strange:
+            raise AssertionError(f"{self.error!r}, {self.strange} replies to nothing, "
+                                 f"wrong answers: {self.crossed[:3]}")
+        return dict(collections.Counter(self.rcodes))
 
 
 def honest(conn, query):

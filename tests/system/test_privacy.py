@@ -1,12 +1,13 @@
 """No plaintext query leaves: captures of everything that is sent."""
+import socket
 import struct
-import time
 
 import dns.rcode
 
 from harness import NAME, Daemon, Process, SystemTest, servers, trust, wait_until
 
 CLIENT_SIDE = ("127.0.0.1", 53)
+LAST = b"the last packet"
 
 
 def packets(path):
@@ -59,10 +60,12 @@ class Capture:
 
     def upstream_side(self):
         """Ends the capture; the packets that are not between a client and us."""
-        time.sleep(0.3)  # what was captured is on its way from the kernel to the file
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.sendto(LAST, ("127.0.0.1", 9))
+        servers.wait_until(lambda: LAST in self.file.read_bytes(), what="the last packet")
         self.stop()
         found = [p for p in packets(self.file)
-                 if (p[1], p[2]) != CLIENT_SIDE and (p[3], p[4]) != CLIENT_SIDE
+                 if LAST not in p[5] and (p[1], p[2]) != CLIENT_SIDE and (p[3], p[4]) != CLIENT_SIDE
                  and not nobody_listened_yet(p)]
         self.test.assertIn("0 packets dropped", self.child.text())
         return found

@@ -202,11 +202,10 @@ class Reload(SystemTest):
         load = Load(daemon, 300, 4)
         load.start()
         for number in range(6):
-            time.sleep(0.5)
+            wait_until(lambda due=150 * (number + 1): len(load.sent) >= due)
             daemon.write(self.config(second if number % 2 == 0 else first, workers=2))
             daemon.send(signal.SIGHUP)
-        load.join()
-        self.assertEqual((load.lost, load.rcodes), (0, {0: load.total}))
+        self.assertEqual(load.outcome(), {0: load.total})
         self.assertGreater(len(daemon.log_lines("configuration reloaded")), 1)
         self.assertGreater(int(second.statistics()["total.num.queries"]), 100)
 
