@@ -298,7 +298,7 @@ static void what_is_no_file(void **state)
 }
 
 /* A key that is not a file of ours, or somebody else's. */
-static void private_files(void **state)
+static void private_files_of_others(void **state)
 {
     char path[192], text[4096];
     struct faults faults = {0};
@@ -378,7 +378,7 @@ int main(void)
         cmocka_unit_test(dnscrypt_only),
         cmocka_unit_test_teardown(drop_ins, forget_drop_ins),
         cmocka_unit_test_teardown(what_is_no_file, forget_drop_ins),
-        cmocka_unit_test(private_files),
+        cmocka_unit_test(private_files_of_others),
         cmocka_unit_test(empty_variable),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
