@@ -429,8 +429,6 @@ const char *pv_upstream_tls_option(const struct pv_upstream *u)
 {
     if (u->pins)
         return "pins";
-    if (u->ca_file)
-        return "ca_file";
     if (u->client_cert)
         return "client_cert";
     return u->tls_name && !*u->url.fragment ? "tls_name" : NULL;

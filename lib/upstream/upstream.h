@@ -93,7 +93,7 @@ struct pv_upstream *pv_upstream_ref(struct pv_upstream *);
 void pv_upstream_unref(struct pv_upstream *);
 /* Equal in everything the user said (and so in everything that decides trust)? The name counts. */
 bool pv_upstream_equal(const struct pv_upstream *, const struct pv_upstream *);
-/* An option that it has and that means nothing without TLS, or NULL. */
+/* An option that it has and that would protect nothing without TLS, or NULL. */
 const char *pv_upstream_tls_option(const struct pv_upstream *);
 bool pv_upstream_has_identity(const struct pv_upstream *);
 /* The site of a host name: its last two labels (an address: itself). Written to out. */
