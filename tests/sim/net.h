@@ -70,6 +70,7 @@ struct net_conn {
     unsigned syns, busy;
     bool silent;  /* nothing passes */
     bool severed; /* nor ever will */
+    bool lost;    /* nor ever will: octets were left out */
     bool unread;  /* the server does not read */
     bool cuts;    /* after so many octets more to the resolver: */
     size_t cut_after;
@@ -116,7 +117,6 @@ void net_reply(struct net *, struct net_host *, uint64_t sock, const void *, siz
 
 void net_silence(struct net_conn *, bool silent);
 void net_sever(struct net_conn *);         /* for good, without a word */
-bool net_is_opening(const struct net *);   /* is a connection on its way? */
 void net_hurry(struct net *, uint64_t us); /* what is on the way arrives within that */
 void net_reset_broken(struct net *);       /* those that are silent are gone, and that is told */
 void net_changed(struct net *);            /* a path has */

@@ -339,13 +339,13 @@ static uint64_t slowest_notice(const struct world *w)
     return most > PV_OPEN_LIMIT_US ? most : PV_OPEN_LIMIT_US;
 }
 
-/* Does one of the addresses lead nowhere, of a server that is spoken to so? */
-static bool some_are_lost(const struct world *w, bool datagrams)
+/* Does an address of a server that is sent datagrams lead nowhere? No race finds that out. */
+static bool some_are_lost(const struct world *w)
 {
     for (unsigned i = 0; i < w->pool_count; i++) {
         const struct server *s = &w->servers[i];
         for (unsigned k = 0; k < s->host_count; k++) {
-            if (s->hosts[k].always != NET_OPEN && datagrams == (w->schemes[i][0] == 'u'))
+            if (s->hosts[k].always != NET_OPEN && w->schemes[i][0] == 'u')
                 return true;
         }
     }
@@ -371,11 +371,8 @@ static uint64_t heal_all(struct world *w)
         server_relent(&w->servers[i]);
     }
     net_hurry(&w->net, 100 * MS);
-    if (!heal_connections(w) || some_are_lost(w, true)) /* no race of addresses finds that out */
+    if (!heal_connections(w) || some_are_lost(w))
         within += slowest_notice(w);
-    /* That is given up after 2 s: a second after it was sent again, if it was. */
-    if (net_is_opening(&w->net))
-        within += some_are_lost(w, false) ? 1300 * MS : 300 * MS;
     for (unsigned i = 0; i < w->pool_count; i++) {
         if (w->named[i] && world_serves(w, &w->servers[i]))
             within = w->options.query.deadline * MS + 2 * S; /* first its address must be found */

@@ -61,7 +61,7 @@ static void free_if_over(struct net_conn *c)
 static bool is_silent(const struct net_conn *c)
 {
     enum net_way way = net_way(c->host);
-    return c->silent || c->severed || (way != NET_OPEN && way != NET_REFUSES);
+    return c->silent || c->severed || c->lost || (way != NET_OPEN && way != NET_REFUSES);
 }
 
 static bool is_held(const struct net_conn *c, const struct flow *f)
@@ -354,7 +354,7 @@ static void cut(struct task *t)
     struct net_conn *c = pv_container(t, struct net_conn, cutting);
     void *session = c->session;
     if (c->cut_how == NET_SILENCE) {
-        c->silent = true;
+        c->lost = true;
         return;
     }
     push(c, &c->down, c->cut_how == NET_RESET ? RST : FIN, NULL, 0);
@@ -496,7 +496,7 @@ void net_hurry(struct net *n, uint64_t us)
 static void reset(struct net_conn *c)
 {
     void *session = c->session;
-    c->severed = c->silent = false;
+    c->severed = c->silent = c->lost = false;
     c->busy++;
     c->session = NULL;
     if (session)
@@ -521,14 +521,4 @@ void net_reset_broken(struct net *n)
         if (is_silent(c) || c->unread)
             reset(c);
     }
-}
-
-bool net_is_opening(const struct net *n)
-{
-    pv_list_each (it, &n->conns) {
-        const struct net_conn *c = pv_container(it, struct net_conn, link);
-        if (c->sock && !c->sock->connected)
-            return true;
-    }
-    return false;
 }
