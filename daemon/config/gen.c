@@ -74,9 +74,8 @@ static void put_prose(int indent, const char *text)
     while (*text) {
         int length = (int)strcspn(text, " ");
         if (column + 1 + length > WIDTH)
-            column =
-                printf("%s#%*s%s", column > WIDTH ? "" : "\n", indent, "", indent ? "#" : "") -
-                (column <= WIDTH);
+            column = printf("%s#%*s%s", column > WIDTH ? "" : "\n", indent, "", indent ? "#" : "") -
+                     (column <= WIDTH);
         column += printf(" %.*s", length, text);
         text += length;
         text += strspn(text, " ");

@@ -185,10 +185,10 @@ static void dnscrypt(void **state)
 {
     (void)state;
     if (!speaks("dnscrypt")) {
-        expect_faults(
-            POOL("'" DNSCRYPT "', {provider_name: a, provider_key: " KEY ", addresses: 192.0.2.1}"),
-            "privydns.yaml:1:31: url: dnscrypt is not built in\n"
-            "privydns.yaml:1:177: provider_name: dnscrypt is not built in\n");
+        expect_faults(POOL("'" DNSCRYPT "', {provider_name: a, provider_key: " KEY
+                           ", addresses: 192.0.2.1, properties: dnssec}"),
+                      "privydns.yaml:1:31: url: dnscrypt is not built in\n"
+                      "privydns.yaml:1:177: provider_name: dnscrypt is not built in\n");
         return;
     }
     write_file("privydns.yaml",
