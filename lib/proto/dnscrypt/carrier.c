@@ -115,7 +115,10 @@ void pv_carrier_open(struct pv_conn *c)
     pv_list_init(&k->once);
     pv_list_init(&k->twice);
     pv_list_init(&k->rest);
-    pv_certs_want(&d->certs);
+    if (d->is_gone)
+        pv_certs_fetch(&d->certs);
+    else
+        pv_certs_want(&d->certs);
     pv_conn_wake_at(c, now_of(k)); /* whatever came of it: said a moment later */
 }
 
@@ -285,7 +288,7 @@ void pv_carrier_wake(struct pv_conn *c)
     struct pv_carrier *k = carrier(c);
     struct pv_certs *certs = &k->shared->certs;
     bool usable = pv_certs_usable(certs);
-    if (!k->is_ready && usable)
+    if (!k->is_ready && usable && !k->shared->is_gone)
         pv_carrier_ready(k);
     else if (!k->is_ready && !certs->fetch)
         pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");

@@ -31,6 +31,7 @@ struct pv_dnscrypt {
     unsigned whole;      /* answers that were not, since the last that was */
     uint64_t udp_again;  /* µs: nothing gets through until then; past: to be seen; 0: it does */
     uint64_t silence[2]; /* µs: when questions went unanswered last */
+    bool is_gone;        /* nobody listened: a certificate comes before anything is sent again */
 };
 
 struct pv_carrier;

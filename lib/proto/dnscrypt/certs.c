@@ -171,9 +171,9 @@ static void go_without(struct pv_certs *c, const struct pv_fetch_result *r)
         if (r->heard && is_news(c, r->choice.verdict))
             pv_log(PRIVY_LOG_WARNING, "upstream %s: not renewed, the old certificate is kept: %s",
                    upstream_of(c)->name, reason);
-        return;
+    } else {
+        c->has = false;
     }
-    c->has = false;
     c->events->missing(c->endpoint, r->heard ? PV_UNTRUSTED : PV_UNREACHABLE, reason);
 }
 
@@ -187,7 +187,7 @@ static void fetched(void *arg, const struct pv_fetch_result *r)
         go_without(c, r);
 }
 
-static bool begin(struct pv_certs *c)
+bool pv_certs_fetch(struct pv_certs *c)
 {
     const struct pv_upstream *up = upstream_of(c);
     const struct pv_cert_choice choice = {
@@ -222,7 +222,7 @@ bool pv_certs_want(struct pv_certs *c)
     bool old = now_of(c) >= c->due;
     if (pv_certs_usable(c) && !old)
         return true;
-    return begin(c) || pv_certs_usable(c);
+    return pv_certs_fetch(c) || pv_certs_usable(c);
 }
 
 void pv_certs_doubt(struct pv_certs *c)
@@ -230,7 +230,7 @@ void pv_certs_doubt(struct pv_certs *c)
     if (now_of(c) < c->doubt_from)
         return;
     c->doubt_from = now_of(c) + DOUBT_EVERY_S * SECOND;
-    begin(c);
+    pv_certs_fetch(c);
 }
 
 /* An idle process is not woken: who needs it next has it renewed. */
@@ -245,7 +245,7 @@ void pv_certs_wake(struct pv_certs *c, bool idle)
         c->has = false;
         pv_cert_explain(&past, reason, sizeof reason);
     }
-    if (!idle && now_of(c) >= c->due && !begin(c))
+    if (!idle && now_of(c) >= c->due && !pv_certs_fetch(c))
         plan_retry(c);
     else if (!idle && now_of(c) < c->due)
         set_alarm(c);

@@ -21,7 +21,7 @@ struct pv_certs;
 struct pv_certs_events {
     /* A certificate is at hand; changed: another than before. */
     void (*renewed)(struct pv_endpoint *, const struct pv_fetch_result *, bool changed);
-    /* There is none (any more). */
+    /* None came; is one still usable, that one is kept. */
     void (*missing)(struct pv_endpoint *, enum pv_outcome, const char *reason);
 };
 struct pv_certs {
@@ -44,6 +44,8 @@ void pv_certs_done(struct pv_certs *);
 bool pv_certs_usable(const struct pv_certs *);
 /* See to it that there is a fresh one; events follow where there is none. False: no memory. */
 bool pv_certs_want(struct pv_certs *);
+/* Fetch one, whatever there is. False: no memory. */
+bool pv_certs_fetch(struct pv_certs *);
 /* The server does not answer what is sealed with this one: perhaps it has another by now. */
 void pv_certs_doubt(struct pv_certs *);
 /* The moment asked for with pv_endpoint_wake_at(); idle: nobody has a use for it now. */

@@ -48,6 +48,7 @@ static enum privy_status check(struct pv_upstream *up, struct privy_error *reter
 static void renewed(struct pv_endpoint *e, const struct pv_fetch_result *r, bool changed)
 {
     struct pv_dnscrypt *d = dnscrypt(e);
+    d->is_gone = false;
     if (r->over_tcp && d->udp_again == 0)
         d->udp_again = pv_now(pv_endpoint_loop(e));
     struct pv_list all;
@@ -69,8 +70,13 @@ static void missing(struct pv_endpoint *e, enum pv_outcome outcome, const char *
     struct pv_list all;
     pv_list_init(&all);
     pv_list_splice(&all, &d->carriers);
-    while (!pv_list_empty(&all))
-        pv_conn_lost(CARRIER(pv_list_first(&all))->conn, outcome, reason);
+    while (!pv_list_empty(&all)) {
+        struct pv_carrier *k = CARRIER(pv_list_first(&all));
+        pv_list_remove(&k->link);
+        pv_list_append(&d->carriers, &k->link);
+        if (!k->is_ready || !pv_certs_usable(&d->certs))
+            pv_conn_lost(k->conn, outcome, reason);
+    }
 }
 
 static bool start(struct pv_endpoint *e)
@@ -100,8 +106,7 @@ const struct pv_proto pv_proto_dnscrypt[] = {
         .scheme = "sdns", /* it has no URLs but stamps */
         .port = 443,
         .edns_size = 1232,
-        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF |
-                  PV_TRAIT_STAMP,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF | PV_TRAIT_STAMP,
         .stamp = 1,
         .endpoint_size = sizeof(struct pv_dnscrypt),
         .conn_size = sizeof(struct pv_carrier),

@@ -139,13 +139,25 @@ static void on_datagram(struct datagram *d, const uint8_t *message, size_t lengt
         begin_call(f);
 }
 
+/* Is there anything left that may bring an answer? */
+static bool is_at_an_end(const struct pv_fetch *f)
+{
+    bool open = f->call != NULL;
+    for (unsigned i = 0; i < f->datagram_count; i++)
+        open |= f->datagrams[i].sock != NULL;
+    return f->called && !open;
+}
+
 /* By the machine, or by the relay, which says so with an empty one. */
 static void refused(struct datagram *d)
 {
+    struct pv_fetch *f = d->fetch;
     pv_sock_close(d->sock);
     d->sock = NULL;
-    if (!d->fetch->called)
-        begin_call(d->fetch);
+    if (!f->called)
+        begin_call(f);
+    else if (is_at_an_end(f))
+        finish(f);
 }
 
 static void datagram_ready(void *arg, unsigned events)
@@ -191,7 +203,7 @@ static void failed(void *arg, enum pv_stream_fault fault, const char *reason)
     fail(f, reason);
     pv_call_end(f->call);
     f->call = NULL;
-    if (f->result.heard || pv_now(loop_of(f)) > f->begun + TCP_US)
+    if (f->result.heard || is_at_an_end(f) || pv_now(loop_of(f)) > f->begun + TCP_US)
         finish(f);
 }
 

@@ -164,6 +164,7 @@ static void learn_from_datagram(struct pv_carrier *k, bool cut)
 {
     struct pv_dnscrypt *d = k->shared;
     k->heard = now_of(k);
+    d->is_gone = false;
     d->udp_again = 0;
     if (cut && d->least < PV_LEAST_MOST)
         d->least += LEAST_STEP;
@@ -246,6 +247,7 @@ static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *r
     bool silent = pv_trip_in_silence(t), datagrams = pv_conn_kind(k->conn) == PV_DATAGRAM;
     end_call(t);
     if (silent && datagrams && fault == PV_STREAM_REFUSED) {
+        k->shared->is_gone = true;
         pv_conn_lost(k->conn, PV_UNREACHABLE, reason);
         return;
     }
