@@ -193,23 +193,21 @@ void truth_check_cached(struct asker *a, const uint8_t *wire, size_t length,
 
 enum {
     SETTLED_US = 1000000, /* after all faults, that is promised */
-    RENEWED_US = 7000000, /* after its connections were lost */
+    NOTICED_US = 7000000, /* that connections are lost, by then at the latest if any are used */
+    TRIES_A_FAULT = 2,    /* a server's fault costs: on an old connection, and on a new one */
 };
 
-static bool is_healthy_for(const struct asker *a, const struct server *s, uint64_t us)
+static bool is_healthy_for(const struct asker *a, const struct server *s)
 {
-    return s->healthy_since != UINT64_MAX && s->healthy_since + us <= a->family &&
+    return s->healthy_since != UINT64_MAX && s->healthy_since + SETTLED_US <= a->family &&
            s->disturbed < a->family && s->rests_until <= a->family;
 }
 
-/* A lookup that was under way when its server healed may fail at its deadline. */
 static bool serves_well(const struct asker *a, unsigned i)
 {
     const struct world *w = a->world;
-    if (!w->named[i])
-        return is_healthy_for(a, &w->servers[i], SETTLED_US);
-    return is_healthy_for(a, &w->servers[i], RENEWED_US) &&
-           is_healthy_for(a, &w->servers[w->server_count - 1], RENEWED_US);
+    return is_healthy_for(a, &w->servers[i]) &&
+           (!w->named[i] || is_healthy_for(a, &w->servers[w->server_count - 1]));
 }
 
 static bool all_serve_well(const struct asker *a)
@@ -221,26 +219,37 @@ static bool all_serve_well(const struct asker *a)
     return all;
 }
 
-/* Does none of its addresses lead nowhere? Of datagrams nobody knows it at once. */
-static bool is_reached(const struct world *w, unsigned i)
+/* Has it no connections that fell silent a moment ago, and none of its addresses led nowhere? Of
+ * datagrams nobody knows that at once. */
+static bool is_at_hand(const struct asker *a, unsigned i)
 {
+    const struct world *w = a->world;
     const struct server *s = &w->servers[i];
-    bool all = true;
+    bool all = s->disturbed + NOTICED_US < a->family;
     for (unsigned k = 0; k < s->host_count; k++)
         all &= s->hosts[k].always == NET_OPEN || w->schemes[i][0] != 'u';
     return all;
 }
 
-/* Where all its connections were lost or fell silent a moment ago, or one of its addresses leads
- * nowhere, finding that out takes of the time and of the tries that other servers' faults take too.
- */
+/* The tries it may take until all has been found out. */
+static unsigned tries_lost(const struct asker *a)
+{
+    const struct world *w = a->world;
+    unsigned n = 0;
+    for (unsigned i = 0; i < w->pool_count; i++) {
+        if (world_serves(w, &w->servers[i]) && truth_allows(a, &w->servers[i]))
+            n += !serves_well(a, i) ? TRIES_A_FAULT : !is_at_hand(a, i);
+    }
+    return n;
+}
+
 static bool is_promised_by(const struct asker *a, unsigned i)
 {
     const struct world *w = a->world;
     const struct server *s = &w->servers[i];
     if (!world_serves(w, s) || !truth_allows(a, s) || !serves_well(a, i))
         return false;
-    return (s->disturbed + RENEWED_US < a->family && is_reached(w, i)) || all_serve_well(a);
+    return is_at_hand(a, i) || all_serve_well(a) || tries_lost(a) < a->tries;
 }
 
 /* Sharded names stay with one operator, however slow, as long as it is not down. */
