@@ -1,5 +1,5 @@
-"""What can stand behind `expect`: @check("log is printable") adds one. The groups of the pattern are
-the function's arguments; Failed says what is so instead."""
+"""What can stand behind `expect`: @check("log is printable") adds one. The groups of the pattern
+are the function's arguments; Failed says what is so instead."""
 import operator
 import re
 

@@ -35,7 +35,7 @@ def figures(lab):
 
 def play(path, directory, full):
     """One scenario; returns its problems and its figures, or raises Skipped."""
-    import expect, identities, machine, network, privacy, storm, tried  # noqa: F401,E401  their words
+    import expect, identities, machine, network, privacy, storm, tried  # noqa: F401,E401
     from scenario import Scenario
     from words import Lab
     file, _, protocol = path.partition(OVER)

@@ -32,8 +32,9 @@ class Talk:
 
 
 class Conn(Talk):
-    """A connection: TLS in memory, so that each octet on the wire is ours to choose. What it carries
-    is the protocol's to say: a class in a file of its own, which sets what is in capitals here."""
+    """A connection: TLS in memory, so that each octet on the wire is ours to choose. What it
+    carries is the protocol's to say: a class in a file of its own, which sets what is in capitals
+    here."""
 
     transport, is_datagram = "tcp", False
     NAME = ""         # in scenarios

@@ -112,7 +112,7 @@ def run_all(names, arguments, jobs, timeout):
         names = []
     command = [*(words or []), sys.executable, *arguments]
     children = []
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool, ending(children):
+    with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool, ending(children):
         for output, counts in pool.map(lambda name: run_one(name, command, timeout, children),
                                        names):
             print(output, end="", flush=True)
