@@ -173,6 +173,8 @@ static void begin(struct asker *a, const struct privy_query_options *options)
         return;
     a->open = false;
     a->ended = true;
+    a->ended_at = w->now;
+    a->status = status;
     check_refusal(a, status, refused);
 }
 
