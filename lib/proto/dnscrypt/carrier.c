@@ -34,12 +34,6 @@ static bool is_udp(const struct pv_carrier *k)
     return pv_conn_kind(k->conn) == PV_DATAGRAM;
 }
 
-static enum pv_udp_state udp_state(const struct pv_carrier *k)
-{
-    uint64_t again = k->shared->udp_again;
-    return again == 0 ? PV_UDP_WORKS : now_of(k) < again ? PV_UDP_BLOCKED : PV_UDP_DOUBTFUL;
-}
-
 /* ---- sockets ---- */
 
 static void close_port(struct pv_port *p)
@@ -125,8 +119,6 @@ void pv_carrier_open(struct pv_conn *c)
 void pv_carrier_ready(struct pv_carrier *k)
 {
     struct pv_conn *c = k->conn;
-    if (k->is_ready)
-        return;
     k->relay = k->shared->certs.relay;
     if (!pv_way_find(pv_conn_endpoint(c), k->relay, &k->way))
         pv_conn_lost(c, PV_UNREACHABLE, "no address of it is known");
@@ -145,6 +137,7 @@ void pv_carrier_close(struct pv_conn *c)
 {
     struct pv_carrier *k = carrier(c);
     struct pv_list *lists[] = {&k->once, &k->twice, &k->rest};
+    k->is_ready = false;
     if (k->sent > 0 && !k->heard && k->shared->certs.relay == k->relay)
         k->shared->certs.relay++;
     for (unsigned i = 0; i < 3; i++) {
@@ -165,7 +158,7 @@ void pv_carrier_close(struct pv_conn *c)
 unsigned pv_carrier_room(const struct pv_conn *c)
 {
     const struct pv_carrier *k = carrier(c);
-    if (!is_udp(k) || udp_state(k) == PV_UDP_BLOCKED)
+    if (!is_udp(k) || k->shared->both_ways)
         return k->calls < CALLS_MOST ? CALLS_MOST - k->calls : 0;
     return k->sent < SENT_MOST ? SENT_MOST - k->sent : 0;
 }
@@ -190,12 +183,11 @@ static void arm(struct pv_carrier *k)
 
 static bool set_out(struct pv_carrier *k, struct pv_trip *t)
 {
-    enum pv_udp_state udp = is_udp(k) ? udp_state(k) : PV_UDP_BLOCKED;
     bool was_idle = pv_list_empty(&k->once) && pv_list_empty(&k->twice);
-    if (udp == PV_UDP_BLOCKED || !pv_trip_shoot(t))
+    if (!is_udp(k) || !pv_trip_shoot(t))
         return pv_trip_call(t);
-    if (udp == PV_UDP_DOUBTFUL && pv_trip_call(t))
-        return true;
+    if (k->shared->both_ways)
+        pv_trip_call(t);
     move(t, &k->once, t->begun + FIRST_US);
     if (was_idle && !k->refused)
         arm(k);
@@ -242,16 +234,26 @@ static void note_silence(struct pv_carrier *k, const struct pv_trip *t)
         pv_certs_doubt(&d->certs);
 }
 
+static void fail(struct pv_trip *t)
+{
+    struct pv_attempt *a = t->attempt;
+    pv_trip_free(t);
+    pv_attempt_failed(a, PV_TIMED_OUT, "no answer over UDP, nor over TCP");
+}
+
+/* And in one more datagram: of both the first serves. */
 static void try_tcp(struct pv_carrier *k, struct pv_trip *t)
 {
-    if (k->calls >= CALLS_MOST) {
+    if (!t->call && k->calls >= CALLS_MOST) {
         move(t, &k->twice, now_of(k) + LATER_US);
         return;
     }
     if (!k->hasten)
         note_silence(k, t);
     move(t, &k->rest, 0);
-    pv_trip_call(t);
+    pv_trip_shoot(t);
+    if (!t->call && !pv_trip_call(t))
+        fail(t);
 }
 
 static void try_again(struct pv_carrier *k, struct pv_trip *t)
@@ -265,22 +267,17 @@ static void try_again(struct pv_carrier *k, struct pv_trip *t)
     move(t, &k->twice, now_of(k) + SECOND_US);
 }
 
-/* Those of a list that are due, or all; none twice. */
+/* Those of a list that are due, or all. It may be closed on the way. */
 static void each_due(struct pv_carrier *k, struct pv_list *list,
                      void (*act)(struct pv_carrier *, struct pv_trip *))
 {
-    struct pv_list due;
     uint64_t now = now_of(k);
-    pv_list_init(&due);
-    pv_list_splice(&due, list);
-    while (!pv_list_empty(&due)) {
-        struct pv_trip *t = TRIP(pv_list_first(&due));
-        if (t->due > now && !k->hasten)
-            break;
-        act(k, t);
+    for (unsigned most = k->ids.live; k->is_ready && most > 0; most--) {
+        struct pv_list *first = pv_list_first(list);
+        if (!first || (TRIP(first)->due > now && !k->hasten))
+            return;
+        act(k, TRIP(first));
     }
-    pv_list_splice(&due, list); /* what was added is due later */
-    pv_list_splice(list, &due);
 }
 
 void pv_carrier_wake(struct pv_conn *c)
@@ -302,23 +299,40 @@ void pv_carrier_wake(struct pv_conn *c)
     k->refused = false;
     each_due(k, &k->twice, try_tcp);
     each_due(k, &k->once, try_again);
-    if (!k->refused) /* again: then this is to come back at once */
+    if (k->is_ready && !k->refused) /* again: then this is to come back at once */
         arm(k);
 }
 
-void pv_carrier_rekey(struct pv_carrier *k)
+/* One that TCP has been asked for, without success, while there was hope for another key. */
+static struct pv_trip *find_stranded(const struct pv_carrier *k)
 {
-    if (!k->is_ready || !is_udp(k))
-        return;
-    pv_list_each_safe (it, &k->twice)
+    pv_list_each (it, &k->rest) {
+        if (!TRIP(it)->call)
+            return TRIP(it);
+    }
+    return NULL;
+}
+
+static void shoot_again(struct pv_carrier *k)
+{
+    pv_list_each (it, &k->twice)
         pv_trip_shoot(TRIP(it));
     pv_list_each_safe (it, &k->once) {
         pv_trip_shoot(TRIP(it));
         move(TRIP(it), &k->twice, now_of(k) + SECOND_US);
     }
-    pv_list_each_safe (it, &k->rest) {
-        if (!TRIP(it)->call)
-            pv_trip_call(TRIP(it));
-    }
     arm(k);
+}
+
+void pv_carrier_fetched(struct pv_carrier *k, bool changed)
+{
+    struct pv_trip *t;
+    if (!is_udp(k))
+        return;
+    if (changed)
+        shoot_again(k);
+    while (k->is_ready && (t = find_stranded(k))) {
+        if (!changed || !pv_trip_call(t))
+            fail(t);
+    }
 }

@@ -16,20 +16,14 @@ enum {
     PV_RELAYED_MOST = 3968,
 };
 
-/* Do datagrams get through to the server, and back? */
-enum pv_udp_state {
-    PV_UDP_WORKS,
-    PV_UDP_DOUBTFUL, /* asked both ways at once, to see */
-    PV_UDP_BLOCKED,  /* asked over TCP only, for a while */
-};
-
 /* The endpoint's state: what its carriers share. */
 struct pv_dnscrypt {
     struct pv_certs certs;
     struct pv_list carriers;
     size_t least;        /* to which queries in datagrams are padded; grows where answers are cut */
     unsigned whole;      /* answers that were not, since the last that was */
-    uint64_t udp_again;  /* µs: nothing gets through until then; past: to be seen; 0: it does */
+    uint64_t heard;      /* µs: the last good datagram; 0: none yet */
+    bool both_ways;      /* it seems that none gets through: asked over TCP too, at once */
     uint64_t silence[2]; /* µs: when questions went unanswered last */
     bool is_gone;        /* nobody listened: a certificate comes before anything is sent again */
 };
@@ -47,9 +41,9 @@ struct pv_carrier {
     struct pv_way way;
     unsigned relay;
     bool is_ready;
-    bool refused;   /* datagrams are, so it is said */
-    bool hasten;    /* for that reason: all is asked again now */
-    uint64_t heard; /* µs: the last good datagram; 0: none */
+    bool refused; /* datagrams are, so it is said */
+    bool hasten;  /* for that reason: all is asked again now */
+    bool heard;   /* a good datagram */
     struct pv_port ports[PV_PORTS];
     unsigned sent, calls;
     struct pv_keys *keys;
@@ -64,10 +58,11 @@ struct pv_port *pv_carrier_port(struct pv_carrier *);
 void pv_carrier_refused(struct pv_carrier *);
 
 void pv_carrier_open(struct pv_conn *);
-/* A certificate is at hand. */
+/* It was opened, and a certificate is at hand. */
 void pv_carrier_ready(struct pv_carrier *);
-/* The server has another certificate: what is unanswered is asked again with that. */
-void pv_carrier_rekey(struct pv_carrier *);
+/* It is ready, and a fetch has ended. changed: the server has another certificate, and what is
+ * unanswered is asked again with that. */
+void pv_carrier_fetched(struct pv_carrier *, bool changed);
 unsigned pv_carrier_room(const struct pv_conn *);
 bool pv_carrier_send(struct pv_conn *, struct pv_attempt *);
 void pv_carrier_drop(struct pv_conn *, struct pv_attempt *);

@@ -49,8 +49,7 @@ static void renewed(struct pv_endpoint *e, const struct pv_fetch_result *r, bool
 {
     struct pv_dnscrypt *d = dnscrypt(e);
     d->is_gone = false;
-    if (r->over_tcp && d->udp_again == 0)
-        d->udp_again = pv_now(pv_endpoint_loop(e));
+    d->both_ways |= r->over_tcp;
     struct pv_list all;
     pv_list_init(&all);
     pv_list_splice(&all, &d->carriers); /* others may be opened now */
@@ -58,9 +57,10 @@ static void renewed(struct pv_endpoint *e, const struct pv_fetch_result *r, bool
         struct pv_carrier *k = CARRIER(pv_list_first(&all));
         pv_list_remove(&k->link);
         pv_list_append(&d->carriers, &k->link);
-        if (changed)
-            pv_carrier_rekey(k);
-        pv_carrier_ready(k);
+        if (k->is_ready)
+            pv_carrier_fetched(k, changed);
+        else
+            pv_carrier_ready(k);
     }
 }
 
@@ -76,6 +76,8 @@ static void missing(struct pv_endpoint *e, enum pv_outcome outcome, const char *
         pv_list_append(&d->carriers, &k->link);
         if (!k->is_ready || !pv_certs_usable(&d->certs))
             pv_conn_lost(k->conn, outcome, reason);
+        else
+            pv_carrier_fetched(k, false);
     }
 }
 

@@ -11,7 +11,6 @@ enum {
     LEAST_STEP = 64,
     WHOLE_ENOUGH = 100, /* answers that were not cut, and the padding shrinks */
     PAST_MESSAGE = 512, /* room for padding behind the longest message */
-    BLOCKED_US = 30000000,
 };
 
 static uint64_t now_of(const struct pv_carrier *k)
@@ -163,9 +162,9 @@ static void connected(void *arg, const struct pv_addr *local)
 static void learn_from_datagram(struct pv_carrier *k, bool cut)
 {
     struct pv_dnscrypt *d = k->shared;
-    k->heard = now_of(k);
-    d->is_gone = false;
-    d->udp_again = 0;
+    k->heard = true;
+    d->heard = now_of(k);
+    d->is_gone = d->both_ways = false;
     if (cut && d->least < PV_LEAST_MOST)
         d->least += LEAST_STEP;
     d->whole = cut ? 0 : d->whole + 1;
@@ -184,7 +183,7 @@ static bool learn_from_call(const struct pv_trip *t)
     if (t->shot_count == 0 || !pv_trip_in_silence(t))
         return false;
     if (relays == 0 || (t->relay - k->relay) % relays == 0) {
-        k->shared->udp_again = now_of(k) + BLOCKED_US;
+        k->shared->both_ways = true;
         return false;
     }
     k->shared->certs.relay = t->relay;

@@ -27,10 +27,10 @@ struct pv_trip {
     unsigned relay; /* of the call */
 };
 
-/* Has no datagram come since it began? */
+/* Has no datagram of the server come since it began? */
 static inline bool pv_trip_in_silence(const struct pv_trip *t)
 {
-    return t->carrier->heard <= t->begun;
+    return t->carrier->shared->heard <= t->begun;
 }
 /* NULL: no memory. */
 struct pv_trip *pv_trip_new(struct pv_carrier *, struct pv_attempt *);
