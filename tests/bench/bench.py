@@ -19,6 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "system"))
+from dnscrypt import Dnscrypt, Provider, TcpOnly  # noqa: E402
 from servers import CA, Backend, Haproxy, Process, Unbound, free_port, wait_until  # noqa: E402
 
 NAME = "dot.example"
@@ -144,6 +145,8 @@ class Bench:
 
     def upstream_entry(self, protocol, server=None):
         """A configuration entry; with a server that demands a certificate, ours beside it."""
+        if protocol == "dnscrypt":
+            return server.provider.entry(server)
         server = server or self.upstream
         url = (f"https://127.0.0.1:{server.https}/dns-query#{NAME}" if protocol == "doh"
                else server.url(NAME))
@@ -247,6 +250,43 @@ class Bench:
         self.end(demanding)
         self.end(backend)
 
+    def sealed(self):
+        """What goes over TCP has a connection for each question, and a datagram beside it."""
+        backend = self.begin(Backend(self.dir / "sealed-backend", "127.0.0.9", free_port(),
+                                     free_port()))
+        backend.start()
+        provider = Provider()
+        server = Dnscrypt(self.dir / "dnsdist", "127.0.0.1", free_port(), provider,
+                          [provider.certificate()], backend)
+        self.begin(server).start()
+        over_tcp = TcpOnly(self.dir / "tcp-only", "127.0.0.1", free_port(), server)
+        self.begin(over_tcp).start()
+        if (os.cpu_count() or 1) > 1:
+            for one in (backend, server, over_tcp):
+                os.sched_setaffinity(one.process.pid, {1})
+        subprocess.run([os.environ.get("CC", "cc"), "-O2", "-o", self.dir / "sealed",
+                        HERE / "sealed.c", "-lsodium"], check=True)
+        figures = Figures()
+        kinds = {"UDP": (self.daemon(protocol="dnscrypt", server=server), 10000, 512),
+                 "TCP": (self.daemon(protocol="dnscrypt", server=over_tcp), 2000, 704)}
+        for daemon, _, _ in kinds.values():
+            dnsperf(daemon.port, self.fresh_names(100), "-n", "1", "-q", "10")
+        for _ in range(self.rounds):
+            for kind, (daemon, rate, padded) in kinds.items():
+                self.loaded(figures, kind, daemon, daemon.port,
+                            self.fresh_names(rate * self.seconds), "-n", "1", "-q", "60")
+                figures.add(kind + " sodium", float(subprocess.run(
+                    pinned(0, self.dir / "sealed", padded, 128), check=True,
+                    stdout=subprocess.PIPE).stdout))
+        print("Forwarded over dnscrypt, every name distinct, 60 in flight, through dnsdist")
+        for kind, (daemon, _, _) in kinds.items():
+            self.end(daemon)
+            share = figures.median(kind + " sodium") / figures.median(kind + " cpu")
+            print(f"  {kind:11} {forwarding(figures, kind)}; libsodium "
+                  f"{figures.text(kind + ' sodium')} us of it, {share:.0%}")
+        for one in (over_tcp, server, backend):
+            self.end(one)
+
     def memory(self):
         daemon = self.daemon()
         start = {field: status(daemon.pid, field) for field in ("VmRSS", "RssAnon")}
@@ -300,7 +340,8 @@ def main():
     try:
         bench.prepare()
         print(f"Medians of {arguments.rounds} interleaved rounds (least to most)")
-        for part in (bench.cached, bench.forwarded, bench.mutual, bench.memory, bench.starting, bench.idle):
+        for part in (bench.cached, bench.forwarded, bench.mutual,
+                     bench.sealed, bench.memory, bench.starting, bench.idle):
             part()
             sys.stdout.flush()
     finally:
