@@ -313,6 +313,21 @@ static void play(struct world *w)
 
 /* ---- the end ---- */
 
+/* All goes wrong at once, for a while: what is learnt then is unlearnt within a second. */
+static void darken(struct world *w)
+{
+    struct dice *d = &w->dice;
+    trace("story: an outage");
+    for (unsigned i = 0; i < w->server_count; i++) {
+        if ((int)i != w->keeper)
+            worsen(w, &w->servers[i]);
+    }
+    for (unsigned i = roll(d, 40); i > 0; i--) {
+        ask(w);
+        world_run(w, roll(d, 4) ? between(d, 0, 300 * MS) : between(d, 0, 3 * S));
+    }
+}
+
 /* What is to become of connections that were broken: they are whole again or ended, or else they
  * stay as they are. */
 static bool heal_connections(struct world *w)
@@ -339,27 +354,17 @@ static uint64_t slowest_notice(const struct world *w)
     return most > PV_OPEN_LIMIT_US ? most : PV_OPEN_LIMIT_US;
 }
 
-/* Does an address of a server that is sent datagrams lead nowhere? No race finds that out. */
-static bool some_are_lost(const struct world *w)
+/* Is an address still to be found, by asking another upstream? */
+static bool some_are_named(const struct world *w)
 {
-    for (unsigned i = 0; i < w->pool_count; i++) {
-        const struct server *s = &w->servers[i];
-        for (unsigned k = 0; k < s->host_count; k++) {
-            if (s->hosts[k].always != NET_OPEN && w->schemes[i][0] == 'u')
-                return true;
-        }
-    }
-    return false;
+    bool any = false;
+    for (unsigned i = 0; i < w->pool_count; i++)
+        any |= w->named[i] && world_serves(w, &w->servers[i]);
+    return any;
 }
 
-/* It may rest until then. */
-static uint64_t later(uint64_t within, uint64_t until, uint64_t now)
-{
-    return until > now + within ? until - now : within;
-}
-
-/* Returns how long it may take to be right again: a second, and where connections stay broken,
- * until that is noticed. */
+/* Returns how long it may take to be right again: a second, and where connections stay broken, or
+ * lookups are under way, until that is noticed. */
 static uint64_t heal_all(struct world *w)
 {
     uint64_t within = S;
@@ -371,14 +376,10 @@ static uint64_t heal_all(struct world *w)
         server_relent(&w->servers[i]);
     }
     net_hurry(&w->net, 100 * MS);
-    if (!heal_connections(w) || some_are_lost(w))
+    if (!heal_connections(w))
         within += slowest_notice(w);
-    for (unsigned i = 0; i < w->pool_count; i++) {
-        if (w->named[i] && world_serves(w, &w->servers[i]))
-            within = w->options.query.deadline * MS + 2 * S; /* first its address must be found */
-    }
-    for (unsigned i = 0; i < w->pool_count; i++)
-        within = later(within, w->servers[i].rests_until, w->now);
+    else if (some_are_named(w)) /* a lookup that found no way is given up like a connection */
+        within += PV_OPEN_LIMIT_US;
     w->upset = w->now;
     w->healed = true;
     return within;
@@ -445,6 +446,8 @@ void story_run(struct world *w)
 {
     asker_acts = act;
     play(w);
+    if (roll(&w->dice, 2))
+        darken(w);
     uint64_t within = heal_all(w);
     if (!has(w, F_OPTIONS))
         recover(w, within);
