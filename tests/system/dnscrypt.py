@@ -46,8 +46,26 @@ class Provider:
 
     def entry(self, server, **more):
         """Of a configuration: the upstream that this server is."""
+        return self.entry_at(server.address, server.port, **more)
+
+    def entry_at(self, address, port, **more):
         return {"provider_name": self.name, "provider_key": self.key.hex(), "allow_xsalsa": True,
-                "addresses": [bracketed(server.address, server.port)], **more}
+                "addresses": [bracketed(address, port)], **more}
+
+
+def write(directory, label, certificate, secret):
+    (directory / f"cert-{label}").write_bytes(certificate)
+    (directory / f"key-{label}").write_bytes(secret)
+
+
+def bind(directory, address, port, provider, certificates):
+    """The line of dnsdist's configuration with which it shows these certificates there."""
+    for i, (certificate, secret) in enumerate(certificates):
+        write(directory, f"0-{i}", certificate, secret)
+    files = [", ".join(f"'{directory}/{kind}-0-{i}'" for i in range(len(certificates)))
+             for kind in ("cert", "key")]
+    return (f"addDNSCryptBind('{bracketed(address, port)}', '{provider.name}', "
+            f"{{{files[0]}}}, {{{files[1]}}})")
 
 
 # Once a second dnsdist looks whether there is something to do.
@@ -72,23 +90,13 @@ class Dnscrypt(Server):
         super().__init__(directory, address, port)
         self.turns = 0
         self.provider = provider
-        for i, (certificate, secret) in enumerate(certificates):
-            self.write(f"0-{i}", certificate, secret)
-        count = range(len(certificates))
-        certs = ", ".join(f"'cert-0-{i}'" for i in count)
-        keys = ", ".join(f"'key-0-{i}'" for i in count)
         lines = [
             f"setLocal('127.0.0.1:{free_port()}')", "setSecurityPollSuffix('')",
             "setACL({'0.0.0.0/0', '::/0'})", "setMaxTCPClientThreads(4)",
             f"newServer({{address='{bracketed(backend.address, backend.port)}', "
             "healthCheckMode='up', sockets=4})",
-            f"addDNSCryptBind('{bracketed(address, port)}', '{provider.name}', {{{certs}}}, "
-            f"{{{keys}}})", TURNS, extra]
+            bind(self.dir, address, port, provider, certificates), TURNS, extra]
         (self.dir / "dnsdist.conf").write_text("\n".join(lines) + "\n")
-
-    def write(self, label, certificate, secret):
-        (self.dir / f"cert-{label}").write_bytes(certificate)
-        (self.dir / f"key-{label}").write_bytes(secret)
 
     def start(self):
         return self.launch([program("dnsdist"), "--supervised", "--disable-syslog", "-C",
@@ -105,9 +113,10 @@ class Dnscrypt(Server):
     def show(self, label, certificate, secret, hide=()):
         """From now on it has this certificate too; those with serials to hide are not shown, though
         what was sealed for them is still opened."""
-        self.write(label, certificate, secret)
+        write(self.dir, label, certificate, secret)
         hidden = "".join(f"getDNSCryptBind(0):markInactive({serial})\n" for serial in hide)
-        self.do(hidden + f"getDNSCryptBind(0):loadNewCertificate('cert-{label}', 'key-{label}', true)")
+        self.do(f"{hidden}getDNSCryptBind(0):loadNewCertificate("
+                f"'cert-{label}', 'key-{label}', true)")
 
     def replace(self, certificate, secret):
         """It has this certificate only: what was sealed for another is no longer opened."""

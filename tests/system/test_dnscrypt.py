@@ -67,7 +67,8 @@ class Dnscrypted(SystemTest):
                                    certificates or [self.provider.certificate()], backend))
 
     def ask_through(self, server, *more, **options):
-        return self.daemon(self.provider.entry(server, **options.pop("entry", {})), *more, **options)
+        entry = self.provider.entry(server, **options.pop("entry", {}))
+        return self.daemon(entry, *more, **options)
 
 
 class Load(Dnscrypted):
