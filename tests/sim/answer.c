@@ -37,7 +37,8 @@ static void note(const struct reply *r)
 static size_t compose(struct reply *r, uint8_t *out, size_t capacity)
 {
     struct server *s = r->server;
-    size_t most = r->from.session ? capacity : 1232, n = 0;
+    size_t room = r->from.seal.room ? r->from.seal.room : 1232, n = 0;
+    size_t most = r->from.session ? capacity - s->protocol->overhead : room;
     for (unsigned i = 0; n == 0 || n > most; i++) {
         if (i > 0)
             r->wording.padding = 0;

@@ -2,6 +2,7 @@
 
 #include "asker.h"
 #include "report.h"
+#include "session.h"
 
 #include "conn/health.h"
 #include "resolver/query.h"
@@ -150,7 +151,8 @@ void invariants_opening(void *arg, struct net_host *h, bool tcp)
     struct server *s = h->server;
     const struct pv_upstream *up = world_upstream(w, s);
     (void)tcp;
-    if (!up || !pv_health_is_down(up) || s->host_count > 1 || w->now <= s->renews_until)
+    if (!up || !pv_health_is_down(up) || s->host_count > 1 || w->now <= s->renews_until ||
+        s->protocol->sealed) /* which takes several socks for one trial */
         return;
     must(up != s->tried || w->now >= s->last_trial + TRIAL_SPACING_US,
          "upstream %s is down and tried again after %llu us", s->name,
@@ -172,9 +174,9 @@ void invariants_idle(struct worker *k)
     must(pv_list_empty(&r->retiring), "an endpoint of a former set is left");
     pv_list_each (it, &r->endpoints)
         must(pv_list_empty(&ENDPOINT(it)->conns), "a connection is left open for ever");
-    bool watches = false; /* files, once a minute */
+    bool watches = false; /* files, once a minute; certificates, once an hour */
     for (unsigned i = 0; i < k->world->server_count; i++)
-        watches |= k->world->servers[i].identity > 0;
+        watches |= k->world->servers[i].identity > 0 || k->world->servers[i].protocol->sealed;
     must(!pv_loop_busy(k->loop), "something is deferred, by nobody");
     must(watches || pv_loop_next_due(k->loop) == UINT64_MAX, "a timer runs, of nobody");
 }

@@ -91,6 +91,16 @@ now < LOAD(h->next_trial_us)""")]),
 """, """\
     bool pair = true;
 """)]),
+    # What is sent again is sealed with the nonce of the first time.
+    "nonce": ("proto/dnscrypt/trip.c", "a nonce was used twice", [(
+        """\
+    pv_random(s->nonce, sizeof s->nonce);
+""", """\
+    if (t->shot_count)
+        memcpy(s->nonce, t->shots[0].nonce, sizeof s->nonce);
+    else
+        pv_random(s->nonce, sizeof s->nonce);
+""")]),
 }
 
 

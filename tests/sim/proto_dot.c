@@ -24,7 +24,10 @@ bool frames_take(struct session *s, const uint8_t *bytes, size_t n)
         size_t length = pv_get16(in + at);
         if (f->length - at < 2 + length)
             break;
-        answer_question(s->server, &(struct origin){.session = s}, in + at + 2, length);
+        if (s->server->protocol->take_message)
+            s->server->protocol->take_message(s, in + at + 2, length);
+        else
+            answer_question(s->server, &(struct origin){.session = s}, in + at + 2, length);
     }
     f->length -= at;
     memmove(in, in + at, f->length);

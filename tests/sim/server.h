@@ -53,7 +53,7 @@ struct mood {
 enum { IDENTITY_OLD = 1, IDENTITY_NEW = 2, STRANGER = 4 };
 struct protocol;
 
-enum { HOSTS_MOST = 3 };
+enum { HOSTS_MOST = 3, NONCES_KEPT = 256 };
 
 struct server {
     char name[8]; /* of its upstream too */
@@ -72,11 +72,13 @@ struct server {
     SSL_CTX *ctx, *wrong_ctx;
     struct pv_list sessions, datagrams;
     unsigned session_count;
-    unsigned accepts;      /* clients' certificates; 0: it asks for none */
-    unsigned identity;     /* what its upstream shows; 0: nothing */
-    uint64_t renews_until; /* that has changed, and is noticed by then */
-    uint64_t rests_until;  /* it has asked not to be asked before */
-    uint64_t lied_until;   /* connections on which it lied are gone since a moment before */
+    unsigned accepts;                /* clients' certificates; 0: it asks for none */
+    unsigned identity;               /* what its upstream shows; 0: nothing */
+    uint64_t renews_until;           /* that has changed, and is noticed by then */
+    uint64_t rests_until;            /* it has asked not to be asked before */
+    uint8_t nonces[NONCES_KEPT][12]; /* what it was sent with: a real one drops what it has seen */
+    unsigned nonce_count;
+    uint64_t lied_until; /* connections on which it lied are gone since a moment before */
     /* What invariants remember of its upstream. */
     const void *watched, *tried;
     uint64_t bad_answers, last_trial;

@@ -14,6 +14,8 @@ struct protocol {
     const char *word; /* the resolver's for it */
     uint16_t port;
     bool tls;
+    bool sealed;      /* without TLS, and nobody else can answer for it */
+    size_t overhead;  /* of an answer, on the way */
     const char *alpn; /* that its clients must offer; NULL: none */
     uint32_t manners; /* bits: those it knows how to bring an answer in */
     size_t state_size;
@@ -23,6 +25,8 @@ struct protocol {
     void (*end)(struct session *);
     /* Octets, out of their TLS. False: they make no sense to it, or it is over. */
     bool (*take)(struct session *, const uint8_t *, size_t);
+    /* A frame is complete, of those that keep frames; NULL: it is a question. */
+    void (*take_message)(struct session *, const uint8_t *, size_t);
     /* The answer, of n octets; two more before it are free. False: the session is gone. */
     bool (*bring)(struct reply *, uint8_t *message, size_t n);
     /* The mood has changed. Optional. */
@@ -34,7 +38,8 @@ struct protocol {
     void (*bring_datagram)(struct reply *, uint8_t *message, size_t n);
 };
 
-extern const struct protocol protocol_do53, protocol_dot, protocol_doh;
+extern const struct protocol protocol_do53, protocol_dot, protocol_doh, protocol_dnscrypt;
+void dnscrypt_provider_key(const struct server *, char hex[65]);
 
 /* One connection, the server's end. */
 struct session {
@@ -50,12 +55,19 @@ struct session {
     void *state;            /* the protocol's */
 };
 
+/* What a question was sealed with, and so is its answer. */
+struct seal {
+    uint8_t key[32], half[12];
+    size_t room; /* for an answer in a datagram; 0: nothing is sealed */
+};
+
 /* How a question came. */
 struct origin {
     struct session *session; /* NULL: a datagram came */
     int32_t stream;          /* of the session, where it has any */
     struct net_host *host;   /* else */
     uint64_t sock;
+    struct seal seal;
 };
 
 /* A question, until it is answered. */

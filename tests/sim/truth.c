@@ -138,7 +138,8 @@ static void check_ad(const struct told *t, const struct said *said)
     const struct asker *a = t->asker;
     const struct world *w = a->world;
     bool wanted = a->dnssec_ok || pv_get16(a->wire + 2) & PV_AD;
-    bool trusted = w->set_options.pool_options.trust_ad && w->servers[said->server].protocol->tls;
+    const struct protocol *p = w->servers[said->server].protocol;
+    bool trusted = w->set_options.pool_options.trust_ad && (p->tls || p->sealed);
     if (!a->is_signed && pv_get16(t->wire + 2) & PV_AD)
         must(wanted && trusted && !t->facts->stale, "query %u: AD is set", a->number);
 }
@@ -227,7 +228,7 @@ static bool is_at_hand(const struct asker *a, unsigned i)
     const struct server *s = &w->servers[i];
     bool all = s->disturbed + NOTICED_US < a->family;
     for (unsigned k = 0; k < s->host_count; k++)
-        all &= s->hosts[k].always == NET_OPEN || w->schemes[i][0] != 'u';
+        all &= s->hosts[k].always == NET_OPEN || !world_sends_datagrams(w, i);
     return all;
 }
 

@@ -128,11 +128,12 @@ static void draw_server(struct world *w, unsigned i)
     static const struct {
         const char *scheme;
         const struct protocol *protocol;
-    } ways[] = {{"udp", &protocol_do53}, {"tcp", &protocol_do53},  {"tls", &protocol_dot},
-                {"tls", &protocol_dot},  {"https", &protocol_doh}, {"https", &protocol_doh}};
+    } ways[] = {{"udp", &protocol_do53},      {"tcp", &protocol_do53},     {"tls", &protocol_dot},
+                {"tls", &protocol_dot},       {"https", &protocol_doh},    {"https", &protocol_doh},
+                {"sdns", &protocol_dnscrypt}, {"sdns", &protocol_dnscrypt}};
     struct server *s = &w->servers[i];
     struct dice *d = &w->dice;
-    unsigned way = roll(d, 6);
+    unsigned way = roll(d, 8);
     w->schemes[i] = ways[way].scheme;
     bool tls12 = has(w, F_TLS) && roll(d, 4) == 0;
     server_init(s, i, ways[way].protocol, tls12, &w->net, &w->ledger, dice_for(w->seed, 100 + i));
@@ -141,7 +142,7 @@ static void draw_server(struct world *w, unsigned i)
     s->arg = w;
     draw_hosts(w, i);
     w->properties[i] = roll(d, 3) ? 0 : 1 + roll(d, 3);
-    w->named[i] = w->boot && roll(d, 2);
+    w->named[i] = w->boot && roll(d, 2) && !s->protocol->sealed;
     if (s->protocol->tls && !tls12 && has(w, F_IDENTITY) && roll(d, 3))
         draw_identity(w, i);
     struct mood m = mood_healthy(&s->dice);
@@ -197,10 +198,19 @@ static void add(struct world *w, struct privy_upstreams *set, unsigned i, unsign
         o.ca_file = tls ? crypto_ca_file() : NULL;
     else if (tls)
         o.pins = pins + 1 - revision % 2;
+    char key[65];
+    if (s->protocol->sealed) {
+        dnscrypt_provider_key(s, key);
+        o.provider_name = "2.dnscrypt-cert.sim.test";
+        o.provider_key = key;
+        o.allow_xsalsa = true;
+        o.ephemeral_keys = revision % 2;
+    }
     snprintf(url, sizeof url, "%s://%s%s", w->schemes[i], by_name ? s->name : "192.0.2.1",
              by_name ? ".sim.test" : "");
     struct privy_error error = {0};
-    enum privy_status status = privy_upstreams_add(set, url, &o, &error);
+    enum privy_status status =
+        privy_upstreams_add(set, s->protocol->sealed ? NULL : url, &o, &error);
     must(status == PRIVY_OK || (status == PRIVY_ENOMEM && has(w, F_MEMORY)) ||
              (status == PRIVY_EFILE && has(w, F_MEMORY)),
          "an upstream is not accepted: %s", error.message);
@@ -282,6 +292,11 @@ const struct pv_upstream *world_upstream(const struct world *w, const struct ser
 bool world_serves(const struct world *w, const struct server *s)
 {
     return world_upstream(w, s) != NULL;
+}
+
+bool world_sends_datagrams(const struct world *w, unsigned i)
+{
+    return w->schemes[i][0] == 'u' || w->servers[i].protocol->sealed;
 }
 
 /* ---- life ---- */

@@ -108,6 +108,8 @@ bool world_reload(struct world *); /* the same set again: files are read; false:
 bool world_serves(const struct world *, const struct server *); /* is it in the set? */
 const struct pv_upstream *world_upstream(const struct world *, const struct server *);
 void world_free_resolver(struct worker *);
+/* Is this server asked in datagrams? */
+bool world_sends_datagrams(const struct world *, unsigned i);
 
 static inline bool has(const struct world *w, enum feature f)
 {
