@@ -27,6 +27,7 @@ struct pv_loop {
     struct pv_list deferred, flushes;
     unsigned running; /* calls of others under way: pv_loop_free() waits for them */
     bool draining, dying;
+    uint8_t in[PV_LOOP_IN], out[PV_LOOP_OUT];
 };
 
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -94,6 +95,16 @@ void pv_loop_free(struct pv_loop *l)
     l->dying = true;
     if (l->running == 0)
         destroy(l);
+}
+
+uint8_t *pv_loop_in(struct pv_loop *l)
+{
+    return l->in;
+}
+
+uint8_t *pv_loop_out(struct pv_loop *l)
+{
+    return l->out;
 }
 
 struct event_base *pv_loop_base(const struct pv_loop *l)

@@ -50,6 +50,12 @@ void pv_defer(struct pv_loop *, struct pv_deferred *, void (*run)(struct pv_defe
 void pv_defer_flush(struct pv_loop *, struct pv_deferred *, void (*run)(struct pv_deferred *));
 void pv_undefer(struct pv_deferred *);
 
+/* Two places that all on the loop share, so that no thread has one for each protocol: `in` for what
+ * is read and looked at before the next read, `out` for what is written and sent at once. */
+enum { PV_LOOP_IN = 65535, PV_LOOP_OUT = 65535 + 1024 /* and what stands around a message */ };
+uint8_t *pv_loop_in(struct pv_loop *);
+uint8_t *pv_loop_out(struct pv_loop *);
+
 /* Is anything deferred, or which timer is next (UINT64_MAX: none)? For simulations. */
 bool pv_loop_busy(const struct pv_loop *);
 uint64_t pv_loop_next_due(const struct pv_loop *);

@@ -50,13 +50,13 @@ static void datagram(struct udp *u, const uint8_t *bytes, size_t length)
 
 static void udp_ready(void *arg, unsigned events)
 {
-    static _Thread_local uint8_t buffer[PV_MESSAGE_MAX];
     struct udp *u = arg;
+    uint8_t *in = pv_loop_in(pv_endpoint_loop(pv_conn_endpoint(u->conn)));
     (void)events;
     for (unsigned i = 0; i < READS_A_TURN && u->sock; i++) {
-        ssize_t n = pv_sock_recv(u->sock, buffer, sizeof buffer);
+        ssize_t n = pv_sock_recv(u->sock, in, PV_LOOP_IN);
         if (n >= 0) {
-            datagram(u, buffer, (size_t)n);
+            datagram(u, in, (size_t)n);
             continue;
         }
         if (errno != EAGAIN && errno != EINTR)
@@ -106,14 +106,14 @@ static unsigned room(const struct pv_conn *c)
 
 static bool send_udp(struct udp *u, struct pv_attempt *a)
 {
-    static _Thread_local uint8_t buffer[PV_MESSAGE_MAX];
+    uint8_t *out = pv_loop_out(pv_endpoint_loop(pv_conn_endpoint(u->conn)));
     uint16_t id;
     if (!pv_idmap_add(&u->ids, a, &id))
         return false;
     a->id = id;
-    size_t length = pv_attempt_dress(a, id, false, buffer, sizeof buffer);
+    size_t length = pv_attempt_dress(a, id, false, out, PV_LOOP_OUT);
     /* A datagram the kernel refuses is a lost datagram: the try timeout sees to it. */
-    if (length > 0 && pv_sock_send(u->sock, buffer, length) < 0)
+    if (length > 0 && pv_sock_send(u->sock, out, length) < 0)
         pv_debug("a datagram was not sent: %s", strerror(errno));
     if (++u->sent == DATAGRAMS_A_SOCKET)
         pv_conn_replace(u->conn);

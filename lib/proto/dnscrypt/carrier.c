@@ -52,16 +52,16 @@ static void port_failed(struct pv_port *p, bool again)
 
 static void port_ready(void *arg, unsigned events)
 {
-    static _Thread_local uint8_t buffer[PV_MESSAGE_MAX];
     struct pv_port *p = arg;
+    uint8_t *in = pv_loop_in(pv_endpoint_loop(pv_conn_endpoint(p->carrier->conn)));
     bool failed = false;
     (void)events;
     for (unsigned i = 0; i < READS_A_TURN && p->sock; i++) {
-        ssize_t n = pv_sock_recv(p->sock, buffer, sizeof buffer);
+        ssize_t n = pv_sock_recv(p->sock, in, PV_LOOP_IN);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n > 0)
-            pv_trip_landed(p->carrier, buffer, (size_t)n);
+            pv_trip_landed(p->carrier, in, (size_t)n);
         else if (n < 0)
             port_failed(p, failed);
         else if (p->carrier->way.prefix_length > 0) /* a relay says no with an empty one */

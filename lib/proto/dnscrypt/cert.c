@@ -115,7 +115,7 @@ static bool join(struct pv_reader rdata, uint8_t *out, size_t *ret_length)
     while (pv_left(&rdata) > 0) {
         uint8_t length = pv_u8(&rdata);
         const uint8_t *string = pv_take(&rdata, length);
-        if (!string)
+        if (!string || length > PV_CERT_RECORD_MOST - n)
             return false;
         memcpy(out + n, string, length);
         n += length;
@@ -144,7 +144,7 @@ bool pv_cert_next_record(struct pv_reader *r, const uint8_t *message,
 void pv_cert_offer_all(struct pv_cert_choice *c, const uint8_t *message, size_t length,
                        const struct pv_question *question)
 {
-    static _Thread_local uint8_t record[PV_MESSAGE_MAX];
+    uint8_t record[PV_CERT_RECORD_MOST];
     struct pv_reader r = pv_reader(message, length);
     struct pv_header header = pv_header_read(&r);
     size_t n;

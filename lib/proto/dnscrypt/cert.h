@@ -50,8 +50,9 @@ void pv_cert_offer_all(struct pv_cert_choice *, const uint8_t *message, size_t l
                        const struct pv_question *);
 /* In words, for who waits for it: "certificate expired on 2026-01-31: check the clock". */
 void pv_cert_explain(const struct pv_cert_choice *, char *out, size_t capacity);
-/* The record after r->at that can hold a certificate: its strings joined, in out (at least
- * PV_MESSAGE_MAX octets). False: no more. Skips what is malformed. */
+/* The record after r->at that can hold a certificate: its strings joined, in out
+ * (PV_CERT_RECORD_MOST octets). False: no more. Skips what is malformed, or longer. */
+enum { PV_CERT_RECORD_MOST = 4096 };
 bool pv_cert_next_record(struct pv_reader *r, const uint8_t *message, const struct pv_question *,
                          uint8_t *out, size_t *ret_length);
 

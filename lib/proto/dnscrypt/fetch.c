@@ -162,13 +162,12 @@ static void refused(struct datagram *d)
 
 static void datagram_ready(void *arg, unsigned events)
 {
-    static _Thread_local uint8_t buffer[PV_MESSAGE_MAX];
     struct datagram *d = arg;
+    uint8_t *in = pv_loop_in(loop_of(d->fetch));
     (void)events;
-    ssize_t n = pv_sock_recv(d->sock, buffer, sizeof buffer);
+    ssize_t n = pv_sock_recv(d->sock, in, PV_LOOP_IN);
     if (n > 0)
-        on_datagram(d, buffer,
-                    (size_t)n); /* all may be over then; what else is there is told again */
+        on_datagram(d, in, (size_t)n); /* all may be over then; what else is there is told again */
     else if (n == 0 || (errno != EAGAIN && errno != EINTR))
         refused(d);
 }

@@ -4,6 +4,7 @@
 #include "net/sock.h"
 #include "wire/message.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -95,12 +96,12 @@ void pv_trip_free(struct pv_trip *t)
 
 /* ---- out ---- */
 
-/* Longer than any message, its padding, and what stands before them. */
-static uint8_t *out_buffer(void)
+static_assert(PV_RELAY_PREFIX + PV_BOX_QUERY + PV_MESSAGE_MAX + PAST_MESSAGE <= PV_LOOP_OUT,
+              "the longest message, its padding, and what stands before them");
+
+static uint8_t *out_of(const struct pv_carrier *k)
 {
-    static _Thread_local uint8_t
-        out[PV_RELAY_PREFIX + PV_BOX_QUERY + PV_MESSAGE_MAX + PAST_MESSAGE];
-    return out;
+    return pv_loop_out(pv_endpoint_loop(pv_conn_endpoint(k->conn)));
 }
 
 static size_t dress(const struct pv_trip *t, uint8_t *packet)
@@ -111,7 +112,7 @@ static size_t dress(const struct pv_trip *t, uint8_t *packet)
 bool pv_trip_shoot(struct pv_trip *t)
 {
     struct pv_carrier *k = t->carrier;
-    uint8_t *out = out_buffer(), *packet = out + k->way.prefix_length;
+    uint8_t *out = out_of(k), *packet = out + k->way.prefix_length;
     size_t length = dress(t, packet), padded = pv_box_pad_datagram(length, k->shared->least);
     struct pv_shot *s = &t->shots[t->shot_count];
     if (length == 0 || padded > PV_LEAST_MOST || t->shot_count == PV_SHOTS)
@@ -146,7 +147,7 @@ static void connected(void *arg, const struct pv_addr *local)
 {
     struct pv_trip *t = arg;
     struct pv_shot *s = &t->over_tcp;
-    uint8_t *packet = out_buffer();
+    uint8_t *packet = out_of(t->carrier);
     size_t length = dress(t, packet);
     if (length == 0 || !load(s, t, local)) {
         gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
