@@ -5,6 +5,8 @@
 
 #include <errno.h>
 
+volatile bool world_own_memory;
+
 #define ANY_NUMBER (SIZE_MAX / 2)
 
 /* ---- the machine ---- */
@@ -31,7 +33,9 @@ static struct pv_sock *sock_open(struct pv_loop *loop, bool tcp, const struct pv
     errno = w->refusal;
     if (w->refusal)
         return NULL;
+    world_own_memory = true;
     struct pv_sock *s = calloc(1, sizeof *s);
+    world_own_memory = false;
     PV_BUG_IF(!s);
     *s = (struct pv_sock){
         .head = {&machine}, .world = w, .tcp = tcp, .peer = *peer, .ready = ready, .arg = arg};
@@ -71,7 +75,9 @@ static ssize_t failed(int error)
 
 struct world_message *world_hear(struct pv_sock *s, const void *bytes, size_t length)
 {
+    world_own_memory = true;
     struct world_message *m = malloc(sizeof *m + length);
+    world_own_memory = false;
     PV_BUG_IF(!m);
     *m = (struct world_message){.length = length};
     memcpy(m->bytes, bytes, length);
@@ -79,10 +85,17 @@ struct world_message *world_hear(struct pv_sock *s, const void *bytes, size_t le
     return m;
 }
 
+static void append(struct pv_buf *buf, const void *bytes, size_t n)
+{
+    world_own_memory = true;
+    PV_BUG_IF(!pv_buf_append(buf, bytes, n));
+    world_own_memory = false;
+}
+
 static void hear_stream(struct pv_sock *s, const void *bytes, size_t n)
 {
     size_t length;
-    PV_BUG_IF(!pv_buf_append(&s->out, bytes, n));
+    append(&s->out, bytes, n);
     while (!s->raw && pv_buf_length(&s->out) >= 2 &&
            pv_buf_length(&s->out) >= 2 + (length = pv_get16(pv_buf_front(&s->out)))) {
         world_hear(s, pv_buf_front(&s->out) + 2, length);
@@ -209,8 +222,9 @@ void world_deliver(struct pv_sock *s, const void *bytes, size_t n)
     pv_put16(length, (uint16_t)n);
     if (s->ended || s->error)
         return;
-    PV_BUG_IF(!s->tcp && !pv_buf_append(&s->in, length, 2));
-    PV_BUG_IF(!pv_buf_append(&s->in, bytes, n));
+    if (!s->tcp)
+        append(&s->in, length, 2);
+    append(&s->in, bytes, n);
 }
 
 void world_answer(struct pv_sock *s, const uint8_t *message, size_t length)

@@ -11,6 +11,9 @@
 
 struct pv_sock;
 
+/* The world itself allocates: no failure is to be played on it. */
+extern volatile bool world_own_memory;
+
 struct world {
     uint64_t now;   /* µs */
     uint64_t slept; /* s: ages are ahead of now by so much */

@@ -12,6 +12,7 @@
 #include "conn/endpoint.h"
 #include "conn/health.h"
 #include "proto/dnscrypt/carrier.h"
+#include "scarce.h"
 
 extern const struct pv_proto pv_proto_dnscrypt[];
 
@@ -572,6 +573,36 @@ static void keys_for_each_question(void **state)
         assert_good();
 }
 
+/* Once, at each place that asks for it: a question fails, or none, and the next is answered. */
+static void memory_runs_out(void **state)
+{
+    for (unsigned row = 0; row < 3; row++) {
+        unsigned n = 0, count;
+        do {
+            struct asker q;
+            server.deaf_udp = row == 1;
+            server.no_certificates = row == 2;
+            start();
+            scarce_spares = &world_own_memory;
+            scarce_begin(++n, 1);
+            ask(&q, PV_DATAGRAM);
+            world_pass(&world, 3 * S);
+            count = scarce_end();
+            done(&q);
+            for (unsigned i = 0; i < 20 && pv_health_is_down(up); i++) {
+                pv_endpoint_trial(endpoint, true);
+                world_pass(&world, S);
+            }
+            assert_false(pv_health_is_down(up));
+            assert_good();
+            end(state);
+            begin(state);
+        } while (count >= n);
+        assert_true(n > 5); /* so many places there are, at least */
+    }
+    start();
+}
+
 /* ---- relays ---- */
 
 static void with_relays(const char *deaf)
@@ -654,6 +685,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_is_there, begin, end),
         cmocka_unit_test_setup_teardown(dropped_in_flight, begin, end),
         cmocka_unit_test_setup_teardown(keys_for_each_question, begin, end),
+        cmocka_unit_test_setup_teardown(memory_runs_out, begin, end),
         cmocka_unit_test_setup_teardown(through_a_relay, begin, end),
         cmocka_unit_test_setup_teardown(a_relay_is_deaf, begin, end),
         cmocka_unit_test_setup_teardown(all_relays_are_deaf, begin, end),
