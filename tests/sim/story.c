@@ -378,8 +378,8 @@ static uint64_t heal_all(struct world *w)
     net_hurry(&w->net, 100 * MS);
     if (!heal_connections(w))
         within += slowest_notice(w);
-    else if (some_are_named(w)) /* a lookup that found no way is given up like a connection */
-        within += PV_OPEN_LIMIT_US;
+    else if (some_are_named(w)) /* a lookup under way may fail first */
+        within = w->options.query.deadline * MS + 2 * S;
     w->upset = w->now;
     w->healed = true;
     return within;
