@@ -74,9 +74,9 @@ static void missing(struct pv_endpoint *e, enum pv_outcome outcome, const char *
         struct pv_carrier *k = CARRIER(pv_list_first(&all));
         pv_list_remove(&k->link);
         pv_list_append(&d->carriers, &k->link);
-        if (!k->is_ready || !pv_certs_usable(&d->certs))
+        if (!pv_certs_usable(&d->certs) || (!k->is_ready && d->is_gone))
             pv_conn_lost(k->conn, outcome, reason);
-        else
+        else if (k->is_ready)
             pv_carrier_fetched(k, false);
     }
 }
