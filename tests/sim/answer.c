@@ -16,7 +16,6 @@ void answer_free(struct reply *r)
 static void note(const struct reply *r)
 {
     struct said *said = ledger_add(r->server->ledger);
-    uint32_t ttl = r->wording.ttl, age = r->wording.age;
     *said = (struct said){
         .server = r->server->number,
         .content = r->wording.content,
@@ -26,7 +25,8 @@ static void note(const struct reply *r)
         .is_signed = r->view.is_signed,
         .over_stream = r->from.session != NULL,
         .rcode = r->wording.rcode,
-        .ttl = ttl > age ? ttl - age : 0,
+        .ttl = r->wording.ttl,
+        .age = r->wording.age,
         .at_us = now_of(r->server),
         .at_age = (now_of(r->server) + r->server->net->slept_us) / S,
         .travel_us = r->manner == BY_DRIPS ? 300 * S : 2 * S,

@@ -42,7 +42,8 @@ uint32_t said_life(const struct said *a, uint32_t max_ttl, uint32_t max_negative
     if ((!positive && !negative) || ttl == 0 || a->is_signed || a->question.type == PV_T_ANY)
         return 0;
     ttl = ttl < min_ttl ? min_ttl : ttl;
-    return ttl < most ? ttl : most;
+    ttl = ttl < most ? ttl : most;
+    return ttl > a->age ? ttl - a->age : 0;
 }
 
 /* ---- drawing ---- */

@@ -53,7 +53,7 @@ struct said {
     struct pv_question question; /* the one asked */
     bool dnssec_ok, checking_disabled, is_signed, over_stream;
     uint16_t rcode;
-    uint32_t ttl;           /* what was left of it */
+    uint32_t ttl, age;
     uint64_t at_us, at_age; /* when it was written; it may travel for */
     uint64_t travel_us;
 };

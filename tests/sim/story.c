@@ -378,7 +378,7 @@ static uint64_t heal_all(struct world *w)
     net_hurry(&w->net, 100 * MS);
     if (!heal_connections(w))
         within += slowest_notice(w);
-    else if (some_are_named(w)) /* a lookup under way may fail first */
+    if (some_are_named(w)) /* a lookup under way may fail first */
         within = w->options.query.deadline * MS + 2 * S;
     w->upset = w->now;
     w->healed = true;
