@@ -1,6 +1,6 @@
 """Deeds of a DNSCrypt server: its certificates, and sealed answers that are wrong.
 
-    shows expired + 50 x es 3 serial 9 + serial 2 key 2      certificates, in the words of provider.py
+    shows expired + 50 x es 3 serial 9 + serial 2 key 2      in the words of provider.py
     shows only serial 2 key 2        and it no longer opens what is sealed for others
     rotates every 1s                 a new key and serial each time; the old key is forgotten
     tc on certificates over udp      any deed on queries: here on those for certificates

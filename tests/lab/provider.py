@@ -1,4 +1,4 @@
-"""The provider of a scripted DNSCrypt server: its keys, and the certificates it shows [DNSCrypt v2 §12].
+"""The provider of a scripted DNSCrypt server: its keys and certificates [DNSCrypt v2 §12].
 
 A certificate is described by words, as a scenario has them: `serial 2 key 2`, `expired`, `es 3`.
 Keys follow from the server's address, so that a server that starts again has the same.
@@ -56,7 +56,8 @@ class Certificate:
         signature = bytearray(self.signer.sign(signed))
         if self.spoilt:
             signature[0] ^= 1
-        return (self.magic + struct.pack("!HH", self.es, self.minor) + signature + signed)[:self.cut]
+        head = self.magic + struct.pack("!HH", self.es, self.minor)
+        return (head + signature + signed)[:self.cut]
 
     def rdata(self):
         """As character-strings."""
