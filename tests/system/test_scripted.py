@@ -19,8 +19,9 @@ class Sealed(unittest.TestCase):
 
     def boxes(self, row):
         """The client's and the server's, which are the same."""
-        client = sodium.Box(row["es_version"], KEYS["resolver_public_key"], KEYS["client_secret_key"])
-        server = sodium.Box(row["es_version"], KEYS["client_public_key"], KEYS["resolver_secret_key"])
+        construction = row["es_version"]
+        client = sodium.Box(construction, KEYS["resolver_public_key"], KEYS["client_secret_key"])
+        server = sodium.Box(construction, KEYS["client_public_key"], KEYS["resolver_secret_key"])
         self.assertEqual(client.key, octets(row, "shared_key"))
         self.assertEqual(server.key, client.key)
         return client, server
