@@ -1,6 +1,7 @@
 /* The sealed packets of DNSCrypt: known answers, and the rules of padding and nonces. */
 #include "unit.h"
 
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "dnscrypt_vectors.h"
@@ -168,6 +169,74 @@ static void test_padding(void **state)
     }
 }
 
+/* ---- padding of replies ---- */
+
+static const uint8_t any_message[] = "\0\1\x81\x80\0\1\0\0\0\0\0\0\1a\0\0\1\0\1";
+enum { ANY_MESSAGE = sizeof any_message - 1 };
+
+/* Sealed as a server does it, of these octets. Returns what is wrong with it; "": nothing. */
+static const char *open_reply_of(unsigned construction, const uint8_t *content, size_t n)
+{
+    static const uint8_t nonce[24] = {1, 2, 3};
+    struct pv_box box = box_of(construction, key(construction == 1 ? "shared_1" : "shared_2"));
+    uint8_t *packet = malloc(PV_BOX_REPLY + n), *sealed = packet + PV_BOX_REPLY - 16, *message;
+    const char *why = NULL;
+    size_t length;
+    memcpy(packet, "r6fnvWj8", 8);
+    memcpy(packet + 8, nonce, sizeof nonce);
+    if (construction == 1)
+        crypto_box_easy_afternm(sealed, content, n, nonce, box.shared);
+    else
+        crypto_box_curve25519xchacha20poly1305_easy_afternm(sealed, content, n, nonce, box.shared);
+    bool good = pv_box_open(&box, nonce, packet, PV_BOX_REPLY + n, &message, &length, &why);
+    assert_int_equal(good, why == NULL);
+    if (good) {
+        assert_int_equal(length, ANY_MESSAGE);
+        assert_memory_equal(message, any_message, length);
+    }
+    free(packet);
+    return good ? "" : why;
+}
+
+/* A message, an octet, so many zeros and an octet more. */
+static const char *open_padded(unsigned construction, const uint8_t *mark, unsigned zeros,
+                               const uint8_t *last)
+{
+    uint8_t content[ANY_MESSAGE + 1100];
+    size_t n = ANY_MESSAGE;
+    memcpy(content, any_message, n);
+    if (mark)
+        content[n++] = *mark;
+    memset(content + n, 0, zeros);
+    n += zeros;
+    if (last)
+        content[n++] = *last;
+    return open_reply_of(construction, content, n);
+}
+
+static void test_padding_of_replies(void **state)
+{
+    (void)state;
+    static const uint8_t mark = 0x80, one = 1;
+    uint8_t other = 0, zeros[256] = {0};
+    for (unsigned es = 1; es <= 2; es++) {
+        assert_string_equal(open_padded(es, &mark, 0, NULL), "");
+        assert_string_equal(open_padded(es, &mark, 1000, NULL), "");
+        assert_string_equal(open_padded(es, NULL, 0, NULL), "padding");
+        assert_string_equal(open_padded(es, NULL, 64, NULL), "padding");
+        assert_string_equal(open_padded(es, &mark, 63, &one), "padding");
+        assert_string_equal(open_reply_of(es, zeros, sizeof zeros), "padding");
+        zeros[0] = mark;
+        assert_string_equal(open_reply_of(es, zeros, sizeof zeros),
+                            "DNS message shorter than 12 octets");
+        zeros[0] = 0;
+        do {
+            if (other != mark)
+                assert_string_equal(open_padded(es, &other, 63, NULL), "padding");
+        } while (++other);
+    }
+}
+
 static void test_relay_prefix(void **state)
 {
     (void)state;
@@ -192,6 +261,7 @@ int main(void)
         cmocka_unit_test(test_nonce_of_a_reply),
         cmocka_unit_test(test_every_altered_octet_is_seen),
         cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_padding_of_replies),
         cmocka_unit_test(test_relay_prefix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
