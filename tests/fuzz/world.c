@@ -149,9 +149,7 @@ static ssize_t sock_recv(struct pv_sock *s, void *bytes, size_t n)
 
 static bool sock_local(struct pv_sock *s, struct pv_addr *ret)
 {
-    static const char here[] = "192.0.2.254";
-    (void)s;
-    return pv_addr_parse(here, sizeof here - 1, 0, ret);
+    return pv_addr_parse(s->world->here, strlen(s->world->here), 0, ret);
 }
 
 static void sock_close(struct pv_sock *s)
@@ -183,7 +181,7 @@ static const struct pv_machine machine = {
 
 void world_init(struct world *w)
 {
-    *w = (struct world){.now = 1000 * S};
+    *w = (struct world){.now = 1000 * S, .here = "192.0.2.254"};
     pv_list_init(&w->socks);
     pv_random_seed(1);
     pv_hash("", 0); /* the first call draws its key: not from what this input is to get */

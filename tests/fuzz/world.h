@@ -20,8 +20,9 @@ struct world {
     struct pv_loop *loop;
     struct pv_list socks; /* oldest first */
     unsigned count;
-    int refusal; /* why no socket can be opened; 0: they can */
-    bool calm;   /* sockets opened now are at ease, see world_ease() */
+    int refusal;      /* why no socket can be opened; 0: they can */
+    bool calm;        /* sockets opened now are at ease, see world_ease() */
+    const char *here; /* our own address */
     /* Each may be NULL. peers: does in each turn what the other ends do. */
     void (*peers)(struct world *);
     void (*opened)(struct pv_sock *);

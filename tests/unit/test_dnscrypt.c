@@ -36,6 +36,7 @@ static struct {
     /* What it saw. */
     unsigned fetches, datagrams, streams, refused;
     size_t longest, last_length;
+    uint8_t client[32]; /* the key of the last question */
     uint8_t nonces[64][12];
     unsigned nonce_count;
 } server;
@@ -116,6 +117,7 @@ static void answer_sealed(struct pv_sock *s, uint8_t *packet, size_t length)
     pv_name_read_plain(&r, (uint8_t[PV_NAME_MAX]){0});
     pv_take(&r, 4);
     size_t n = (size_t)(r.at - query);
+    memcpy(server.client, packet + 8, 32);
     memcpy(nonce, packet + 40, 12);
     memcpy(server.nonces[server.nonce_count++ % 64], nonce, 12);
     nonce[20] = 1;
@@ -353,6 +355,18 @@ static void renewed_hourly_while_in_use(void **state)
     assert_int_equal(server.fetches, before + 1);
 }
 
+static void short_lived_certificates(void **state)
+{
+    (void)state;
+    server.until = 1;
+    start();
+    for (unsigned second = 0; second < 10; second++) {
+        assert_good();
+        world_pass(&world, S);
+    }
+    assert_in_range(server.fetches, 9, 12);
+}
+
 static void refused_certificate(void **state)
 {
     static const struct {
@@ -573,6 +587,33 @@ static void keys_for_each_question(void **state)
         assert_good();
 }
 
+/* Two addresses of ours are not to be known as one's: no key goes with both. */
+static void keys_for_each_address(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *here;
+        bool same;
+    } rows[] = {
+        {"192.0.2.254:1001", true},   {"192.0.2.253:1001", false}, {"[2001:db8::1]:1001", false},
+        {"[2001:db8::1]:1002", true}, {"192.0.2.254:1000", false},
+    };
+    uint8_t before[32];
+    struct asker q;
+    world.here = "192.0.2.254:1000";
+    start();
+    ask(&q, PV_STREAM);
+    done(&q);
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        memcpy(before, server.client, sizeof before);
+        world.here = rows[i].here;
+        ask(&q, PV_STREAM);
+        assert_int_equal(q.attempt.outcome, PV_GOOD);
+        assert_int_equal(memcmp(server.client, before, sizeof before) == 0, rows[i].same);
+        done(&q);
+    }
+}
+
 /* Once, at each place that asks for it: a question fails, or none, and the next is answered. */
 static void memory_runs_out(void **state)
 {
@@ -673,6 +714,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(both_constructions, begin, end),
         cmocka_unit_test_setup_teardown(renewed_hourly_while_in_use, begin, end),
+        cmocka_unit_test_setup_teardown(short_lived_certificates, begin, end),
         cmocka_unit_test_setup_teardown(refused_certificate, begin, end),
         cmocka_unit_test_setup_teardown(serial_goes_backwards, begin, end),
         cmocka_unit_test_setup_teardown(key_rotates_at_once, begin, end),
@@ -685,6 +727,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nobody_is_there, begin, end),
         cmocka_unit_test_setup_teardown(dropped_in_flight, begin, end),
         cmocka_unit_test_setup_teardown(keys_for_each_question, begin, end),
+        cmocka_unit_test_setup_teardown(keys_for_each_address, begin, end),
         cmocka_unit_test_setup_teardown(memory_runs_out, begin, end),
         cmocka_unit_test_setup_teardown(through_a_relay, begin, end),
         cmocka_unit_test_setup_teardown(a_relay_is_deaf, begin, end),
