@@ -97,11 +97,11 @@ class Load(Dnscrypted):
         daemon = self.ask_through(server, level="info")
         load = self.background("c", 22000, "-Q", "1000")
         server.show("1", *provider.certificate(serial=2, end=18), hide=[1])
-        daemon.wait_log("certificate with serial 2", 12)
+        daemon.wait_log("certificate with serial 2", 15)
         server.show("2", *provider.certificate(serial=3, end=DAY), hide=[2])
-        daemon.wait_log("certificate with serial 3", 18)
+        daemon.wait_log("certificate with serial 3", 20)
         server.replace(*provider.certificate(serial=4, end=DAY))
-        daemon.wait_log("certificate with serial 4", 5)
+        daemon.wait_log("certificate with serial 4")
         load()
 
     def background(self, label, count, *options):
@@ -137,12 +137,12 @@ class Refused(Dnscrypted):
     def test_expired(self):
         """From then on nothing is sent to it."""
         provider = Provider()
-        ends = time.time() + 5
-        server = self.serve(provider.certificate(end=5), provider=provider)
+        ends = time.time() + 8
+        server = self.serve(provider.certificate(end=8), provider=provider)
         daemon = self.ask_through(server, level="info")
         self.assert_answers(daemon)
         day = time.strftime("%Y-%m-%d", time.gmtime(ends))
-        daemon.wait_log(f"down: certificate expired on {day}: check the clock")
+        daemon.wait_log(f"down: certificate expired on {day}: check the clock", 20)
         reply = daemon.ask("a.wild.example", use_edns=0)
         self.assertEqual(dns.rcode.to_text(reply.rcode()), "SERVFAIL")
         self.assertEqual(len(daemon.log_lines("down: ")), 1, daemon.log())
@@ -176,14 +176,14 @@ class Refused(Dnscrypted):
     def test_serial_goes_backwards(self):
         """The one in use serves to its end, then nothing does."""
         provider = Provider()
-        server = self.serve(provider.certificate(serial=5, end=8), provider=provider)
+        server = self.serve(provider.certificate(serial=5, end=12), provider=provider)
         daemon = self.ask_through(server, level="info")
         self.assert_answers(daemon)
         server.show("1", *provider.certificate(serial=4), hide=[5])
         reason = "certificate serial goes backwards: 4 after 5"
-        daemon.wait_log("kept: " + reason, 8)
+        daemon.wait_log("kept: " + reason, 12)
         self.assert_answers(daemon, "a.wild.example", ["192.0.2.99"])
-        daemon.wait_log("down: ", 10)
+        daemon.wait_log("down: ", 20)
         reply = wait_until(lambda: next((r for r in [daemon.ask("b.wild.example", use_edns=0)]
                                          if ede(r)), None), what="an error")
         self.assertIn(reason, ede(reply)[0][1])

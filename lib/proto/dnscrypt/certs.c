@@ -106,7 +106,7 @@ static void plan_renewal(struct pv_certs *c)
     uint32_t now = wall_clock();
     if (now < c->cert.until)
         left = c->cert.until - now;
-    left = left > 2 * BEFORE_END_S ? left - BEFORE_END_S : left / 2;
+    left = left > 2 * BEFORE_END_S ? left - BEFORE_END_S : left / 2 + 1;
     c->due = now_of(c) + (left < after ? left : after) * SECOND;
     set_alarm(c);
 }
@@ -150,9 +150,22 @@ static void adopt(struct pv_certs *c, const struct pv_fetch_result *r)
     c->events->renewed(c->endpoint, r, changed);
 }
 
-static void explain(const struct pv_fetch_result *r, char *out, size_t capacity)
+/* Why what was good is no longer. */
+static void explain_end(const struct pv_certs *c, char *out, size_t capacity)
 {
-    if (!r->heard)
+    bool early = wall_clock() < c->cert.from; /* the clock was set */
+    const struct pv_cert_choice past = {.verdict = early ? PV_CERT_EARLY : PV_CERT_LATE,
+                                        .best = c->cert};
+    pv_cert_explain(&past, out, capacity);
+}
+
+static void explain(const struct pv_certs *c, const struct pv_fetch_result *r, char *out,
+                    size_t capacity)
+{
+    bool shows_none = r->heard && r->choice.verdict == PV_CERT_NONE;
+    if (shows_none && c->has && !pv_certs_usable(c))
+        explain_end(c, out, capacity);
+    else if (!r->heard)
         snprintf(out, capacity, "%s", r->reason);
     else if (r->choice.verdict == PV_CERT_EARLY && r->choice.now < PV_BUILD_DATE)
         snprintf(out, capacity, "system clock before build date: no certificate is valid yet");
@@ -164,7 +177,7 @@ static void explain(const struct pv_fetch_result *r, char *out, size_t capacity)
 static void go_without(struct pv_certs *c, const struct pv_fetch_result *r)
 {
     char reason[100];
-    explain(r, reason, sizeof reason);
+    explain(c, r, reason, sizeof reason);
     c->relay = r->relay;
     plan_retry(c);
     if (pv_certs_usable(c)) {
@@ -237,13 +250,10 @@ void pv_certs_doubt(struct pv_certs *c)
 void pv_certs_wake(struct pv_certs *c, bool idle)
 {
     char reason[100];
-    bool early = wall_clock() < c->cert.from; /* the clock was set */
-    const struct pv_cert_choice past = {.verdict = early ? PV_CERT_EARLY : PV_CERT_LATE,
-                                        .best = c->cert};
     bool ended = c->has && !pv_certs_usable(c);
     if (ended) {
         c->has = false;
-        pv_cert_explain(&past, reason, sizeof reason);
+        explain_end(c, reason, sizeof reason);
     }
     if (!idle && now_of(c) >= c->due && !pv_certs_fetch(c))
         plan_retry(c);
