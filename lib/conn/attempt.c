@@ -142,7 +142,8 @@ static size_t dress_opaque(const struct pv_ask *ask, uint16_t id, uint8_t *out, 
     return ask->opaque_length;
 }
 
-/* RD and AD always (AD asks for the bit without DO [RFC 6840 §5.7]), CD as the client [X1]. */
+/* RD and AD always (AD asks for the bit without DO [RFC 6840 §5.7]); CD as the client has it: who
+ * does not validate passes it on [RFC 4035 §3.2.2]. */
 static void write_question(struct pv_writer *w, const struct pv_ask *ask, uint16_t id)
 {
     uint16_t flags = PV_RD | PV_AD | (ask->checking_disabled ? PV_CD : 0);

@@ -21,7 +21,7 @@ static void write_authority(struct pv_doh_site *s, const struct pv_url *url)
              port);
 }
 
-/* The one expression a template may have is {?dns}, at its end [RFC 8484 §4.1; W2]. */
+/* The one expression a template may have is {?dns}, at its end [RFC 8484 §4.1]. */
 static bool expand(struct pv_doh_site *s, const char *template)
 {
     static const char expression[] = "{?dns}";

@@ -2,14 +2,14 @@
 
 static const struct pv_next table[PV_OUTCOMES] = {
     /* outcome                  step                   free   replays */
-    [PV_DIED_IDLE] = {PV_STEP_AGAIN_FRESH, true, 1}, /* [V8] */
+    [PV_DIED_IDLE] = {PV_STEP_AGAIN_FRESH, true, 1}, /* the close and the query crossed */
     [PV_DIED_FRESH] = {PV_STEP_NEXT, false, 0},
     [PV_UNREACHABLE] = {PV_STEP_NEXT, true, 0},
     [PV_UNOPENED] = {PV_STEP_NEXT, true, 0},
     [PV_UNTRUSTED] = {PV_STEP_NEXT, true, 0},
     [PV_TLS_FAILED] = {PV_STEP_NEXT, true, 0},
     [PV_TIMED_OUT] = {PV_STEP_NEXT, false, 0},
-    [PV_UNPROCESSED] = {PV_STEP_AGAIN, true, 2}, /* [W11] */
+    [PV_UNPROCESSED] = {PV_STEP_AGAIN, true, 2}, /* one that never takes it is of no use */
     [PV_LEFT_OUT] = {PV_STEP_AGAIN, true, 16},   /* the oldest are served first */
     [PV_SERVER_FAILED] = {PV_STEP_NEXT, false, 0},
     [PV_BAD_ANSWER] = {PV_STEP_NEXT, false, 0},

@@ -11,7 +11,7 @@ enum pv_step {
     PV_STEP_AGAIN_STREAM, /* the same upstream, over a stream */
     PV_STEP_NEXT,         /* another upstream, any of the pool */
     PV_STEP_LATER,        /* the same, else the same one again, in a moment */
-    PV_STEP_NEXT_ALIKE,   /* another upstream of the same class [interface: classes] */
+    PV_STEP_NEXT_ALIKE,   /* another upstream of the same class (PV_PROP_CLASS) */
     PV_STEP_ONE_ALIKE,    /* the same, but only one; if it does no better, this answer stands */
 };
 

@@ -8,7 +8,7 @@
 #include <stdatomic.h>
 
 enum { PV_PROP_DNSSEC = 1, PV_PROP_FILTER = 2, PV_PROP_NOLOG = 4 };
-/* Upstreams whose answers may stand in for each other's [interface: classes]. */
+/* Upstreams that agree in these are of one class: their answers may stand in for each other's. */
 #define PV_PROP_CLASS (PV_PROP_DNSSEC | PV_PROP_FILTER)
 
 /* Results as counted in metrics. */
