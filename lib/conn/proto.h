@@ -17,7 +17,8 @@
  * A handler is one const struct pv_proto. It only classifies failures; what follows from one is a
  * row of resolver/next.c. It makes no retry, picks no upstream, reads no configuration, calls no
  * user. How to add one: write lib/proto/NAME.c with `const struct pv_proto pv_proto_NAME[]`, and
- * put the word into the build's `protocols` option. */
+ * put the word into the build's `protocols` option; one of several files has a row in proto_folders
+ * of lib/meson.build. */
 #ifndef PV_CONN_PROTO_H
 #define PV_CONN_PROTO_H
 
@@ -130,7 +131,8 @@ struct pv_proto {
     /* Is this upstream complete? At load, may read files, no network; may set up->shared. The error
      * begins with the option at fault. Optional. */
     enum privy_status (*check)(struct pv_upstream *up, struct privy_error *reterr);
-    /* Prepare and release the endpoint's state. start false: no memory. Both optional. */
+    /* Prepare and release the endpoint's state. start false: no memory; stop comes then too. Both
+     * optional. */
     bool (*start)(struct pv_endpoint *);
     void (*stop)(struct pv_endpoint *);
     /* The user wants files to be read again. Optional. */
@@ -142,7 +144,8 @@ struct pv_proto {
     /* Only while room() > 0. Later, once: pv_attempt_answered() or pv_attempt_failed(); or at once
      * false: it could not be queued (no memory), and nothing else will come. */
     bool (*send)(struct pv_conn *, struct pv_attempt *);
-    /* Forget it, call nobody. Its late answer is no error. Optional. */
+    /* Forget it. Its late answer is no error. Calls nobody, but may say pv_conn_replace() where the
+     * connection has no ids to spare: it may be over after this. Optional. */
     void (*drop)(struct pv_conn *, struct pv_attempt *);
     /* Ask the peer for a sign of life, told with pv_conn_progress(). Optional: without it `. NS` is
      * asked, as it is of an upstream that was down. */
