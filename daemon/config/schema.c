@@ -209,7 +209,8 @@ static const struct schema_row upstream_rows[] = {
      .example = "2.dnscrypt-cert.example.net",
      .meaning = "DNSCrypt without a stamp: the provider's name; needs provider_key and addresses"},
     {"provider_key", TYPE_TEXT, IN_UPSTREAM(provider_key), .check = check_key,
-     .example = "79b5...", .meaning = "DNSCrypt: the provider's public key"},
+     .example = "79b5562e8fe654f94078b112e8a98ba7901f853ae695bed7e0e3910bad049664",
+     .meaning = "DNSCrypt: the provider's public key"},
     {"allow_xsalsa", FLAG, IN_UPSTREAM(allow_xsalsa),
      .meaning = "DNSCrypt: use the older cipher too, where a server has no other"},
 };

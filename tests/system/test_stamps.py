@@ -1,8 +1,9 @@
 """Upstreams given by DNS stamps, against real servers."""
 import base64
 import hashlib
+import re
 
-from harness import NAME, PRIVYDNS, SystemTest, Unbound, run
+from harness import NAME, PRIVYDNS, PRIVYDNSD, SOURCE, SystemTest, Unbound, run
 from servers import openssl
 
 
@@ -68,6 +69,16 @@ class Stamps(SystemTest):
         done = run(PRIVYDNS, "--ca-file", self.ca.crt, "-u", dot_stamp(NAME, "127.0.0.2"),
                    "--short", "www.example")
         self.assertEqual((done.returncode, done.stdout), (0, "192.0.2.10\n"))
+
+    def test_the_manuals_example_is_a_configuration(self):
+        manual = (SOURCE / "daemon" / "privydns.yaml.5").read_text().replace("\\-", "-")
+        example = re.search(r"^\.Sh DNS STAMPS\n(?:.*\n)*?\.Bd [^\n]*\n((?:.*\n)*?)\.Ed", manual,
+                            re.M)[1]
+        self.assertIn("provider_key", example)
+        file = self.path("etc") / "privydns.yaml"
+        file.write_text("user: root\n" + example)
+        done = run(PRIVYDNSD, "-t", "-c", file)
+        self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_stamps_that_cannot_be_asked(self):
         for url, why in ((stamp(b"\x04" + bytes(8) + b"\0\0" + counted(b"a.example")),
