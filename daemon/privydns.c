@@ -31,8 +31,9 @@ struct arguments {
 static const char usage[] =
     "usage: privydns [-u URL | @URL]... [options] NAME [TYPE]\n"
     "       privydns [-u URL | @URL]... [options] -x ADDRESS\n"
-    "  -u, --upstream URL    ask this one: tls://HOST[:853][#NAME], udp://HOST[:53] or\n"
-    "                        tcp://HOST[:53]; repeatable, asked in this order;\n"
+    "  -u, --upstream URL    ask this one: tls://HOST[:853][#NAME], https://HOST/PATH,\n"
+    "                        sdns://STAMP, udp://HOST[:53] or tcp://HOST[:53];\n"
+    "                        repeatable, asked in this order;\n"
     "                        default: " PRIVYDNS_DEFAULT_UPSTREAMS "\n"
     "  -P, --protocol WORD   only upstreams of this protocol\n"
     "      --ca-file FILE    trust these certificates (PEM) instead of the system's\n"

@@ -32,6 +32,12 @@ class Lookup(SystemTest):
         for word in ("CNAME", "alias3.example.", "192.0.2.10", "dot"):
             self.assertIn(word, out)
 
+    def test_help_shows_every_kind_of_upstream(self):
+        code, out, _ = self.lookup("-h")
+        self.assertEqual(code, 0)
+        for scheme in ("tls", "https", "sdns", "udp", "tcp"):
+            self.assertIn(f"{scheme}://", out)
+
     def test_reverse(self):
         self.assertEqual(self.dot("-x", "192.0.2.10")[0], 1)
 
