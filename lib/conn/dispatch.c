@@ -62,19 +62,14 @@ bool pv_endpoint_has_another(const struct pv_endpoint *e, enum pv_kind kind)
     return pv_dispatch_usable(e, kind) || pv_dispatch_find(e, kind, PV_CONN_OPENING);
 }
 
-bool pv_dispatch_has_addresses(const struct pv_endpoint *e)
-{
-    return e->address_count > 0 || e->upstream->address_count > 0;
-}
-
 /* Have them looked up where there are none, or where they are old (then the old ones still serve).
  */
 static bool addresses_at_hand(struct pv_endpoint *e)
 {
     bool old = e->address_count > 0 && pv_age_now(e->loop) >= e->addresses_until;
-    if (!pv_dispatch_has_addresses(e) || old)
+    if (!pv_endpoint_has_addresses(e) || old)
         e->events->lookup(e->owner, e);
-    return pv_dispatch_has_addresses(e);
+    return pv_endpoint_has_addresses(e);
 }
 
 /* Idle longer than its limit on the clock that also counts sleep: the peer has closed it long ago.

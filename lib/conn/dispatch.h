@@ -1,11 +1,10 @@
-/* Attempts to connections: which one takes it, when another is opened, which gives way. Shared by
- * the parts of conn/endpoint, and nobody else. */
+/* Attempts to connections: which one takes it, when another is opened, which gives way. What others
+ * call is in conn/endpoint.h; this is for endpoint.c, and nobody else. */
 #ifndef PV_CONN_DISPATCH_H
 #define PV_CONN_DISPATCH_H
 
 #include "conn/endpoint.h"
 
-bool pv_dispatch_has_addresses(const struct pv_endpoint *);
 struct pv_conn *pv_dispatch_find(const struct pv_endpoint *, enum pv_kind, enum pv_conn_state);
 /* Ready, and not barred. */
 struct pv_conn *pv_dispatch_usable(const struct pv_endpoint *, enum pv_kind);

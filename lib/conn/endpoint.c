@@ -207,7 +207,7 @@ enum pv_standing pv_endpoint_standing(const struct pv_endpoint *e)
     bool silent = false;
     if (e->draining || pv_health_is_down(e->upstream))
         return PV_STANDING_DOWN;
-    if (!pv_dispatch_has_addresses(e))
+    if (!pv_endpoint_has_addresses(e))
         return PV_STANDING_UNKNOWN;
     if (pv_health_is_doubtful(e->upstream) && is_busy(e))
         return PV_STANDING_SUSPECT;
@@ -239,6 +239,11 @@ void pv_endpoint_network_changed(struct pv_endpoint *e)
 
 /* ---- addresses ---- */
 
+bool pv_endpoint_has_addresses(const struct pv_endpoint *e)
+{
+    return e->address_count > 0 || e->upstream->address_count > 0;
+}
+
 void pv_endpoint_set_addresses(struct pv_endpoint *e, const struct pv_addr *addresses, unsigned n,
                                uint32_t ttl_s)
 {
@@ -256,7 +261,7 @@ void pv_endpoint_set_addresses(struct pv_endpoint *e, const struct pv_addr *addr
 
 void pv_endpoint_no_addresses(struct pv_endpoint *e, const char *reason)
 {
-    if (pv_dispatch_has_addresses(e))
+    if (pv_endpoint_has_addresses(e))
         return; /* the old ones still serve */
     pv_health_bad(e->upstream, pv_now(e->loop), PV_UNREACHABLE, reason);
     pv_dispatch_fail_waiting(e, PV_STREAM, PV_UNREACHABLE, reason);

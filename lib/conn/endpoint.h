@@ -55,22 +55,15 @@ enum pv_standing {
     PV_STANDING_DOWN,
 };
 enum pv_standing pv_endpoint_standing(const struct pv_endpoint *);
-/* A connection of the kind that its attempts begin with, opened then or later. */
-bool pv_endpoint_has_ready(const struct pv_endpoint *, uint64_t since_us);
 
-/* Take an attempt: it goes out on a ready connection at once, or waits for one that is opened. */
-void pv_endpoint_submit(struct pv_endpoint *, struct pv_attempt *);
-/* Open a connection if there is none (start-up, the one before is closing). */
-void pv_endpoint_warm(struct pv_endpoint *);
-/* A trial, if one is due: a connection is opened beside what is there and probed. */
-void pv_endpoint_trial(struct pv_endpoint *, bool last_way_out);
+bool pv_endpoint_has_addresses(const struct pv_endpoint *);
 void pv_endpoint_set_addresses(struct pv_endpoint *, const struct pv_addr *, unsigned count,
                                uint32_t ttl_s);
 /* The lookup failed: the upstream is down for that reason. */
 void pv_endpoint_no_addresses(struct pv_endpoint *, const char *reason);
 void pv_endpoint_network_changed(struct pv_endpoint *);
 
-/* For conn.c. */
+/* For conn.c and attempt.c. */
 void pv_endpoint_conn_ready(struct pv_endpoint *, struct pv_conn *);
 /* The next one begins with another address than this one did. */
 void pv_endpoint_turn_from(struct pv_endpoint *, const struct pv_conn *);
@@ -78,11 +71,22 @@ void pv_endpoint_turn_from(struct pv_endpoint *, const struct pv_conn *);
 void pv_endpoint_conn_healed(struct pv_endpoint *, struct pv_conn *);
 void pv_endpoint_conn_gone(struct pv_endpoint *, struct pv_conn *, enum pv_outcome,
                            const char *reason);
-/* Is there one that takes attempts, or may soon? */
-bool pv_endpoint_has_another(const struct pv_endpoint *, enum pv_kind);
-void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);
-void pv_endpoint_pump(struct pv_endpoint *); /* a connection has room again */
 /* What was sent then: the upstream is good. */
 void pv_endpoint_answered(struct pv_endpoint *, uint64_t sent, bool probe);
+
+/* ---- dispatch.c ---- */
+
+/* Take an attempt: it goes out on a ready connection at once, or waits for one that is opened. */
+void pv_endpoint_submit(struct pv_endpoint *, struct pv_attempt *);
+void pv_endpoint_pump(struct pv_endpoint *); /* a connection has room again */
+/* A connection of the kind that its attempts begin with, opened then or later. */
+bool pv_endpoint_has_ready(const struct pv_endpoint *, uint64_t since_us);
+/* Is there one that takes attempts, or may soon? */
+bool pv_endpoint_has_another(const struct pv_endpoint *, enum pv_kind);
+/* Open a connection if there is none (start-up, the one before is closing). */
+void pv_endpoint_warm(struct pv_endpoint *);
+void pv_endpoint_replace(struct pv_endpoint *, struct pv_conn *);
+/* A trial, if one is due: a connection is opened beside what is there and probed. */
+void pv_endpoint_trial(struct pv_endpoint *, bool last_way_out);
 
 #endif
