@@ -117,11 +117,11 @@ static void silent_pool_at_the_limit(void **state)
 }
 
 /* A path is gone that the connections of all of them took. More than tries would be needed to find
- * it out of each. */
-static void silent_connections_of_four(void **state)
+ * it out of each. limit: connections that one may have. */
+static void silence_four(unsigned limit)
 {
-    (void)state;
     struct sim_server *c = sim_server("c"), *d = sim_server("d");
+    sim.options.limits.connections_per_upstream = limit;
     sim_start(a, b, c, d, NULL);
     warm_up(5);
     pv_list_each (it, &sim.resolver->endpoints)
@@ -133,6 +133,21 @@ static void silent_connections_of_four(void **state)
     struct sim_asker q = sim_answer_to("www.example");
     assert_answered(q, "c");
     assert_took(q, 1000 * MS, 1200 * MS);
+}
+
+static void silent_connections_of_four(void **state)
+{
+    (void)state;
+    silence_four(4);
+}
+
+/* No more may be open: an idle one gives way to the fresh one. */
+static void silent_connections_of_four_at_the_limit(void **state)
+{
+    (void)state;
+    silence_four(1);
+    assert_int_equal(sim.servers[2].opened, 2);
+    assert_int_equal(sim_conns(&sim.servers[2]), 1);
 }
 
 /* The path breaks in the middle of a burst, and nothing is asked after it. */
@@ -204,6 +219,29 @@ static void answers_only_probes(void **state)
     assert_string_equal(sim_answer_to("after.example").upstream, "a");
     assert_int_equal(sim.downs, 1);
     assert_int_equal(sim.ups, 3);
+}
+
+static struct sim_answer not_on_the_first(struct sim_server *s, const struct sim_message *m)
+{
+    struct sim_answer answer = s->answer;
+    if (m->conn == 1)
+        answer.deed = SIM_SILENT;
+    return answer;
+}
+
+/* It is the connection that answers nothing but probes; a new one would do. */
+static void deaf_connection_gives_way(void **state)
+{
+    (void)state;
+    unsigned answered;
+    a->choose = not_on_the_first;
+    sim_start(a, b, NULL);
+    sim_run(100 * MS);
+    worst_of_80(&answered);
+    assert_int_equal(answered, 80);
+    assert_string_equal(sim_answer_to("after.example").upstream, "a");
+    assert_int_equal(a->opened, 2);
+    assert_int_equal(sim_conns(a), 1);
 }
 
 static void suspect_is_probed_and_heals(void **state)
@@ -856,9 +894,11 @@ int main(void)
         T(silent_connection_of_one_of_two),
         T(silent_pool_at_the_limit),
         T(silent_connections_of_four),
+        T(silent_connections_of_four_at_the_limit),
         T(silent_in_a_burst),
         T(frozen),
         T(answers_only_probes),
+        T(deaf_connection_gives_way),
         T(suspect_is_probed_and_heals),
         T(lost_probe),
         T(a_replaced_one_nobody_uses),
