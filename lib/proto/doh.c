@@ -102,29 +102,52 @@ static void answered(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2
 
 /* ---- statuses [RFC 8484 §4.2.1] ---- */
 
-/* What is wrong will be wrong for the next question too. */
-static void give_up(struct pv_conn *c, enum pv_outcome outcome, const char *why)
+/* It is about this request. */
+static void fail(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                 const char *why)
 {
-    pv_conn_lost(c, outcome, why);
+    (void)c, (void)r;
+    pv_attempt_failed(a, PV_SERVER_FAILED, why);
+}
+
+/* What is wrong will be wrong for the next question too. */
+static void end_all(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                    const char *why)
+{
+    (void)a, (void)r;
+    pv_conn_lost(c, PV_SERVER_FAILED, why);
+}
+
+/* Never followed [RFC 8484 §3]. */
+static void redirected(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                       const char *why)
+{
+    char longer[64];
+    snprintf(longer, sizeof longer, "%s: a redirect, not followed", why);
+    end_all(c, a, r, longer);
 }
 
 /* A session resumed would bring the same verdict, even if the server's mind has changed. */
-static void distrust(struct pv_conn *c, const char *why)
+static void distrust(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                     const char *why)
 {
     const struct doh *endpoint = doh(c);
+    (void)a, (void)r;
     pv_tls_tickets_drop(endpoint->streamed.tls);
-    give_up(c, PV_UNTRUSTED, why);
+    pv_conn_lost(c, PV_UNTRUSTED, why);
 }
 
-/* nginx says 400 to our certificate, or to the lack of one: then to each request. NULL: it is about
- * this one. */
-static const char *verdict_of_400(const struct pv_conn *c)
+/* nginx says it to our certificate, or to the lack of one: then to each request. */
+static void bad_request(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                        const char *why)
 {
     const struct pv_tls_facts *tls = pv_h2_tls_facts(doh_conn(c)->h2);
-    if (!tls || !tls->asked || doh_conn(c)->answered)
-        return NULL;
-    return tls->client_auth ? "HTTP status 400: does it accept our certificate?"
-                            : "HTTP status 400: the server asks for a client certificate";
+    if (!tls || !tls->asked)
+        fail(c, a, r, why);
+    else if (tls->client_auth)
+        distrust(c, a, r, "HTTP status 400: does it accept our certificate?");
+    else
+        distrust(c, a, r, "HTTP status 400: the server asks for a client certificate");
 }
 
 static void rest(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
@@ -133,18 +156,20 @@ static void rest(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_res
     struct pv_endpoint *e = pv_conn_endpoint(c);
     uint32_t s = r->retry_after < REST_MOST_S ? r->retry_after : REST_MOST_S;
     pv_attempt_failed(a, PV_SERVER_FAILED, why);
-    pv_endpoint_rest(e, s * UINT64_C(1000000), why);
+    if (s > 0)
+        pv_endpoint_rest(e, s * UINT64_C(1000000), why);
 }
 
 /* The connection has come to the wrong server, perhaps [RFC 9110 §15.5.20]: another one, once in a
  * while. */
-static void misdirected(struct pv_conn *c, struct pv_attempt *a, const char *why)
+static void misdirected(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                        const char *why)
 {
     uint64_t now = pv_now(pv_endpoint_loop(pv_conn_endpoint(c)));
     struct doh *d = doh(c);
     bool again = d->misdirected && now < d->misdirected + MISDIRECTED_US;
     if (again && !doh_conn(c)->misdirected) {
-        give_up(c, PV_SERVER_FAILED, why);
+        end_all(c, a, r, why);
         return;
     }
     d->misdirected = again ? d->misdirected : now;
@@ -164,59 +189,53 @@ static bool change_method(struct pv_conn *c, struct pv_attempt *a, bool to_get)
     return true;
 }
 
+static void no_such_method(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                           const char *why)
+{
+    if (!change_method(c, a, true))
+        end_all(c, a, r, why);
+}
+
+static void too_long(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
+                     const char *why)
+{
+    if (!change_method(c, a, false))
+        fail(c, a, r, why);
+}
+
+typedef void on_status(struct pv_conn *, struct pv_attempt *, const struct pv_h2_response *,
+                       const char *why);
+
+static const struct {
+    unsigned first, last;
+    on_status *at_first, *later; /* before, and after the connection has brought an answer */
+} statuses[] = {
+    {300, 399, redirected, redirected},
+    {400, 400, bad_request, fail},
+    {401, 401, distrust, fail},
+    {403, 403, distrust, fail},
+    {404, 404, end_all, end_all},
+    {405, 405, no_such_method, no_such_method},
+    {406, 406, end_all, end_all},
+    {410, 410, end_all, end_all},
+    {413, 414, too_long, too_long},
+    {415, 415, no_such_method, no_such_method},
+    {421, 421, misdirected, misdirected},
+    {429, 429, rest, rest},
+    {495, 496, distrust, fail}, /* nginx: our certificate */
+    {503, 503, rest, rest},
+};
+
 static void refused(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r)
 {
-    char why[64];
+    char why[32];
+    on_status *act = fail;
     snprintf(why, sizeof why, "HTTP status %u", r->status);
-    switch (r->status) {
-    case 400:
-        if (verdict_of_400(c))
-            distrust(c, verdict_of_400(c));
-        else
-            pv_attempt_failed(a, PV_SERVER_FAILED, why);
-        return;
-    case 401:
-    case 403:
-    case 495: /* nginx: our certificate */
-    case 496:
-        if (doh_conn(c)->answered) /* then it is about this request */
-            pv_attempt_failed(a, PV_SERVER_FAILED, why);
-        else
-            distrust(c, why);
-        return;
-    case 405:
-    case 415:
-        if (!change_method(c, a, true))
-            give_up(c, PV_SERVER_FAILED, why);
-        return;
-    case 413:
-    case 414:
-        if (!change_method(c, a, false))
-            pv_attempt_failed(a, PV_SERVER_FAILED, why);
-        return;
-    case 404:
-    case 406:
-    case 410:
-        give_up(c, PV_SERVER_FAILED, why);
-        return;
-    case 421:
-        misdirected(c, a, why);
-        return;
-    case 429:
-    case 503:
-        if (r->retry_after > 0)
-            rest(c, a, r, why);
-        else
-            pv_attempt_failed(a, PV_SERVER_FAILED, why);
-        return;
-    default:
-        if (r->status >= 300 && r->status < 400) { /* never followed [RFC 8484 §3] */
-            snprintf(why, sizeof why, "HTTP status %u: a redirect, not followed", r->status);
-            give_up(c, PV_SERVER_FAILED, why);
-        } else {
-            pv_attempt_failed(a, PV_SERVER_FAILED, why);
-        }
+    for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
+        if (r->status >= statuses[i].first && r->status <= statuses[i].last)
+            act = doh_conn(c)->answered ? statuses[i].later : statuses[i].at_first;
     }
+    act(c, a, r, why);
 }
 
 /* ---- what the connection tells ---- */
