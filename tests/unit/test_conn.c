@@ -549,6 +549,63 @@ static void a_lookup_does_not_turn_back(void **state)
     privy_upstreams_unref(boot);
 }
 
+/* ---- trials ---- */
+
+static void take_down_and_try(void)
+{
+    struct pv_endpoint *e = first_endpoint();
+    pv_health_bad(e->upstream, sim.now, PV_TIMED_OUT, "a test says so");
+    pv_endpoint_trial(e, true);
+}
+
+/* The next trial comes before the answer to this one's probe. */
+static void trial_waits_for_its_probe(void **state)
+{
+    (void)state;
+    a->probe.us = 400 * MS;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    take_down_and_try();
+    sim_run(300 * MS);
+    pv_endpoint_trial(first_endpoint(), true);
+    sim_run(200 * MS);
+    assert_int_equal(a->probes, 1);
+    assert_int_equal(a->opened, 1);
+    assert_string_equal(sim_answer_to("next.example").upstream, "a");
+}
+
+/* It has answered a probe and no question since, but may yet. */
+static void trial_beside_a_question(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    sim_start(a, b, NULL);
+    warm_up(1);
+    pv_conn_probe(first_conn());
+    sim_run(50 * MS);
+    a->answer.us = 100 * MS;
+    sim_ask(&q, "www.example");
+    take_down_and_try();
+    sim_run(200 * MS);
+    assert_answered(q, "a");
+    assert_int_equal(a->probes, 2);
+    assert_int_equal(a->opened, 1);
+}
+
+/* Not even a probe: another connection is tried at once. */
+static void trial_of_one_that_takes_nothing(void **state)
+{
+    (void)state;
+    sim_start(a, b, NULL);
+    warm_up(1);
+    sim_bar_all(a);
+    take_down_and_try();
+    sim_run(50 * MS);
+    assert_int_equal(a->opened, 2);
+    assert_int_equal(sim_conns(a), 1);
+    assert_string_equal(sim_answer_to("next.example").upstream, "a");
+}
+
 /* ---- idle, keepalive, drain ---- */
 
 static void idle_connections_close(void **state)
@@ -913,6 +970,9 @@ int main(void)
         T(silence_turns_to_the_other_address),
         T(turns_once_from_an_address),
         T(a_lookup_does_not_turn_back),
+        T(trial_waits_for_its_probe),
+        T(trial_beside_a_question),
+        T(trial_of_one_that_takes_nothing),
         T(idle_connections_close),
         T(never_used_connections_close),
         T(use_keeps_them_open),
