@@ -228,6 +228,32 @@ static void test_a_weak_key_is_refused(void **state)
                      PV_CERT_WEAK);
 }
 
+/* What begins so is a QUIC packet, is for a relay, or is a reply: no query may. */
+static void test_reserved_magics_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char magic[9];
+        enum pv_cert_verdict verdict;
+    } rows[] = {
+        {"\0\0\0\0\0\0\0\1", PV_CERT_RESERVED},
+        {"\0\0\0\0\0\0\1\1", PV_CERT_USABLE},
+        {"\xff\xff\xff\xff\xff\xff\xff\xff", PV_CERT_RESERVED},
+        {"\xff\xff\xff\xff\xff\xff\xff\xfe", PV_CERT_USABLE},
+        {"r6fnvWj8", PV_CERT_RESERVED},
+        {"r6fnvWj9", PV_CERT_USABLE},
+    };
+    for (unsigned i = 0; i < COUNT(rows); i++) {
+        uint8_t record[124];
+        struct pv_cert cert;
+        sign(&(struct wish){2, 1, FROM, UNTIL, 1}, record);
+        memcpy(record + 104, rows[i].magic, 8);
+        crypto_sign_detached(record + 8, NULL, record + 72, 124 - 72, provider_secret);
+        assert_int_equal(pv_cert_check(record, sizeof record, provider_public, NOW, &cert),
+                         rows[i].verdict);
+    }
+}
+
 static void test_every_altered_octet_is_seen(void **state)
 {
     (void)state;
@@ -287,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_the_current_one_is_kept),
         cmocka_unit_test(test_what_is_said_of_none),
         cmocka_unit_test(test_a_weak_key_is_refused),
+        cmocka_unit_test(test_reserved_magics_are_refused),
         cmocka_unit_test(test_every_altered_octet_is_seen),
         cmocka_unit_test(test_many_in_one_reply),
     };
