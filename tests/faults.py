@@ -10,7 +10,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
 FAULTS = TESTS / "FAULTS"
-LAST = {"C": 21, "M": 18, "T": 21, "S": 15, "H": 16, "D": 9, "R": 12, "O": 20, "N": 5}
+LAST = {"C": 21, "M": 18, "T": 21, "S": 15, "H": 16, "D": 10, "R": 12, "O": 20, "N": 5}
 ID = r"[CMTSHDRON]\d+a?"
 PRIORITIES = ("P0", "P1", "P2", "-")
 FUNCTIONS = {".py": re.compile(r"^ *(?:def|class) (\w+)", re.M),
