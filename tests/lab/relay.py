@@ -9,7 +9,6 @@ It talks UDP to the server, also for those who came over TCP. What is not meant 
 another port, is not passed on, and neither is a reply that is longer than its query or that is
 neither sealed nor certificates [Anonymized DNSCrypt §3].
 """
-import base64
 import collections
 import ipaddress
 import socket
@@ -18,6 +17,7 @@ import answers
 from checks import COMPARED, Failed, check, compare
 from deeds import Way, deed
 from do53 import Datagram
+from servers import counted, stamp
 from sodium import REPLY_MAGIC
 from talk import READ, Framed
 
@@ -155,8 +155,7 @@ class Relay(Framed):
 
     @classmethod
     def stamp(cls, address):
-        octets = bytes([0x81, len(address)]) + address.encode()
-        return "sdns://" + base64.urlsafe_b64encode(octets).decode().rstrip("=")
+        return stamp(b"\x81" + counted(address.encode()))
 
     def way(self, query):
         return RelayWay(self, query)

@@ -4,6 +4,7 @@ dnsdist, knot-resolver; nginx, haproxy and stunnel before them.
 Standard library only. Every server runs in its own directory, is ended by its process id, and dies
 with the process that started it.
 """
+import base64
 import os
 import shutil
 import signal
@@ -208,6 +209,15 @@ class CA:
                 "-keyout", f"{label}.key", "-out", f"{label}.crt", "-days", "20",
                 "-subj", f"/CN={label}", "-addext", f"subjectAltName={san}", cwd=self.dir)
         return Certificate(self.dir / f"{label}.crt", self.dir / f"{label}.key")
+
+
+def counted(octets):
+    """A field of a DNS stamp."""
+    return bytes([len(octets)]) + octets
+
+
+def stamp(octets):
+    return "sdns://" + base64.urlsafe_b64encode(octets).decode().rstrip("=")
 
 
 def is_address(text):

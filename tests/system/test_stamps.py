@@ -1,18 +1,9 @@
 """Upstreams given by DNS stamps, against real servers."""
-import base64
 import hashlib
 import re
 
 from harness import NAME, PRIVYDNS, PRIVYDNSD, SOURCE, SystemTest, Unbound, run
-from servers import openssl
-
-
-def counted(octets):
-    return bytes([len(octets)]) + octets
-
-
-def stamp(octets):
-    return "sdns://" + base64.urlsafe_b64encode(octets).decode().rstrip("=")
+from servers import counted, openssl, stamp
 
 
 def dot_stamp(host, address="", hashes=(), properties=7):

@@ -3,8 +3,9 @@ for a moment, so that every question needs another one.
 """
 import ssl
 
+import dnscrypt
 import harness
-from servers import CA, Certificate
+from servers import CA, Certificate, counted, stamp
 
 ADDRESS = "127.0.0.2"
 CA_NAME = "torture-ca"
@@ -61,6 +62,28 @@ def doh(certificate, directory):
                            extra="tcp-idle-timeout: 10")
 
 
+PROVIDER = dnscrypt.Provider()
+PROVIDER_STAMP = stamp(b"\1" + bytes(8) + counted(ADDRESS.encode()) + counted(PROVIDER.key)
+                       + counted(PROVIDER.name.encode()))
+
+
+class Sealed:
+    """DNSCrypt, before a server in plaintext."""
+
+    def __init__(self, directory):
+        self.behind = harness.Unbound(directory / "unbound", "127.0.0.3", 53)
+        self.server = dnscrypt.Dnscrypt(directory / "dnsdist", ADDRESS, 443, PROVIDER,
+                                        [PROVIDER.certificate()], self.behind)
+
+    def start(self):
+        self.behind.start()
+        self.server.start()
+
+    def stop(self):
+        self.server.stop()
+        self.behind.stop()
+
+
 def without_tickets(context):
     context.num_tickets = 0
 
@@ -74,6 +97,7 @@ PROTOCOLS = {
     "dot-resumed": (dot(), f"tls://{ADDRESS}#{harness.NAME}"),
     "dot-tls12": (dot(old_tls), f"tls://{ADDRESS}#{harness.NAME}"),
     "doh": (doh, f"https://{ADDRESS}/dns-query#{harness.NAME}"),
+    "dnscrypt": (lambda _, directory: Sealed(directory), PROVIDER_STAMP),
     "udp": (plain(), f"udp://{ADDRESS}"),
     "udp-cut": (plain(cut=True), f"udp://{ADDRESS}"),
     "tcp": (plain(), f"tcp://{ADDRESS}"),
