@@ -246,9 +246,15 @@ static void set_add(struct privy_upstreams *set, const char *url, bool is_built_
                     const struct privy_upstream_options *options)
 {
     struct privy_error error;
+    enum privy_status status = privy_upstreams_add(set, url, options, &error);
 
-    if (privy_upstreams_add(set, url, options, &error) == PRIVY_OK ||
-        (is_built_in && error.status == PRIVY_EUNSUPPORTED))
+    if (status == PRIVY_EUNSUPPORTED && strncmp(error.message, "ca_file: ", 9) == 0) {
+        /* It is meant for all that are typed, and this one has no certificates. */
+        struct privy_upstream_options others = *options;
+        others.ca_file = NULL;
+        status = privy_upstreams_add(set, url, &others, &error);
+    }
+    if (status == PRIVY_OK || (is_built_in && status == PRIVY_EUNSUPPORTED))
         return;
     fprintf(stderr, "privydns: upstream %s: %s\n", url, error.message);
     exit(EXIT_BAD_USAGE);

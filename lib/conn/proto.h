@@ -116,6 +116,7 @@ enum {
     PV_TRAIT_PLAINTEXT = 64,  /* only where the pool says so */
     PV_TRAIT_METHOD = 128,    /* there is more than one way to ask: the user may choose */
     PV_TRAIT_STAMP = 256,     /* there are DNS stamps of it, of type `stamp` */
+    PV_TRAIT_PROVIDER = 512,  /* authenticated by a provider's key; may be reached through relays */
 };
 
 struct pv_proto {

@@ -171,6 +171,35 @@ static struct pv_upstream *in_previous(const struct privy_upstreams *set,
     return NULL;
 }
 
+/* An option that its protocol does not have would be read by nobody, and protect nothing. */
+static enum privy_status check_options(const struct pv_proto *proto,
+                                       const struct privy_upstream_options *o,
+                                       struct privy_error *reterr)
+{
+    static const char no_tls[] = "has no TLS", no_provider[] = "is not DNSCrypt";
+    const struct {
+        const char *option;
+        bool given;
+        unsigned trait;
+        const char *lack;
+    } options[] = {
+        {"pins", o->pins && o->pins[0], PV_TRAIT_TLS, no_tls},
+        {"tls_name", o->tls_name, PV_TRAIT_TLS, no_tls},
+        {"tls_min", o->tls_min, PV_TRAIT_TLS, no_tls},
+        {"ca_file", o->ca_file, PV_TRAIT_TLS, no_tls},
+        {"client_cert", o->client_cert, PV_TRAIT_TLS, no_tls},
+        {"method", o->method, PV_TRAIT_METHOD, "has no methods"},
+        {"relays", o->relays && o->relays[0], PV_TRAIT_PROVIDER, no_provider},
+        {"allow_xsalsa", o->allow_xsalsa, PV_TRAIT_PROVIDER, no_provider},
+        {"ephemeral_keys", o->ephemeral_keys, PV_TRAIT_PROVIDER, no_provider},
+    };
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (options[i].given && !(proto->traits & options[i].trait))
+            return pv_error(reterr, PRIVY_EUNSUPPORTED, "%s: %s %s", options[i].option, proto->name,
+                            options[i].lack);
+    return PRIVY_OK;
+}
+
 /* Is it allowed in this set? The same upstream may be in one set and not in another. */
 static enum privy_status admit(const struct privy_upstreams *set, struct pv_upstream *up,
                                struct privy_error *reterr)
@@ -181,12 +210,6 @@ static enum privy_status admit(const struct privy_upstreams *set, struct pv_upst
                         "url: %s:// is not encrypted: allowed only where the pool says "
                         "`plaintext: true`",
                         proto->scheme);
-    if (up->method && !(proto->traits & PV_TRAIT_METHOD))
-        return pv_error(reterr, PRIVY_EINVAL, "method: '%s': %s:// has no methods", up->method,
-                        proto->scheme);
-    const char *option = proto->traits & PV_TRAIT_TLS ? NULL : pv_upstream_tls_option(up);
-    if (option)
-        return pv_error(reterr, PRIVY_EINVAL, "%s: %s has no TLS", option, proto->name);
     if (up->address_count == 0 && !set->bootstrap)
         return pv_error(reterr, PRIVY_EINVAL,
                         "url: no address for '%s': give `addresses`, or `bootstrap`", up->url.host);
@@ -214,21 +237,29 @@ enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *u
                                       const struct privy_upstream_options *options,
                                       struct privy_error *reterr)
 {
+    struct privy_upstream_options o = {.size = sizeof o};
     struct pv_upstream *up = NULL;
+    /* A program compiled with an older header has fewer members: the others are unset. */
+    if (options && options->size < offsetof(struct privy_upstream_options, name))
+        return pv_error(reterr, PRIVY_EINVAL, "size: not set in the upstream's options");
+    if (options)
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
     if (atomic_load(&set->sealed))
         return pv_error(reterr, PRIVY_EINVAL, "url: the set is in use already");
     const struct pv_proto *proto = NULL;
     enum privy_status status = find_proto(url, &proto, reterr);
     if (!proto)
         return status;
-    status = pv_upstream_new(url, options, proto->port, &up, reterr);
+    status = pv_upstream_new(url, &o, proto->port, &up, reterr);
     if (status != PRIVY_OK)
         return status;
     up->proto = proto;
     up->ca_stamp = stamp(up->ca_file);
-    status = settle_name(set, up, options && options->name, reterr);
+    status = settle_name(set, up, o.name, reterr);
     if (status == PRIVY_OK)
         status = admit(set, up, reterr);
+    if (status == PRIVY_OK)
+        status = check_options(proto, &o, reterr);
     struct pv_upstream *old = status == PRIVY_OK ? in_previous(set, up) : NULL;
     if (old) {
         pv_upstream_unref(up);

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#define NEEDS "needs a DNSCrypt upstream: its stamp in url, or provider_name"
-
 static enum privy_status no_memory(struct privy_error *reterr)
 {
     return pv_error(reterr, PRIVY_ENOMEM, "no memory");
@@ -169,13 +167,6 @@ enum privy_status pv_upstream_take_relays(struct pv_upstream *u,
                                           struct privy_error *reterr)
 {
     enum privy_status status = PRIVY_OK;
-    bool any = u->provider_name;
-    if (o->relays && o->relays[0] && !any)
-        return pv_error(reterr, PRIVY_EINVAL, "relays: " NEEDS);
-    if (o->allow_xsalsa && !any)
-        return pv_error(reterr, PRIVY_EINVAL, "allow_xsalsa: " NEEDS);
-    if (o->ephemeral_keys && !any)
-        return pv_error(reterr, PRIVY_EINVAL, "ephemeral_keys: " NEEDS);
     u->allow_xsalsa = o->allow_xsalsa;
     u->ephemeral_keys = o->ephemeral_keys;
     for (const char *const *r = o->relays; r && *r && status == PRIVY_OK; r++)

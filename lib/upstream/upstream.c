@@ -347,20 +347,13 @@ enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_o
                                   uint16_t default_port, struct pv_upstream **ret,
                                   struct privy_error *reterr)
 {
-    struct privy_upstream_options o = {.size = sizeof o};
-    struct pv_upstream *u;
+    struct pv_upstream *u = calloc(1, sizeof *u);
     enum privy_status status;
 
-    /* A program compiled with an older header has fewer members: the others are unset. */
-    if (options && options->size < offsetof(struct privy_upstream_options, name))
-        return pv_error(reterr, PRIVY_EINVAL, "size: not set in the upstream's options");
-    if (options)
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    u = calloc(1, sizeof *u);
     if (!u)
         return no_memory(reterr);
     atomic_init(&u->refs, 1);
-    status = fill(u, url, &o, default_port, reterr);
+    status = fill(u, url, options, default_port, reterr);
     if (status != PRIVY_OK)
         pv_upstream_unref(u);
     else
@@ -423,13 +416,4 @@ bool pv_upstream_equal(const struct pv_upstream *a, const struct pv_upstream *b)
 bool pv_upstream_has_identity(const struct pv_upstream *u)
 {
     return u->client_cert != NULL;
-}
-
-const char *pv_upstream_tls_option(const struct pv_upstream *u)
-{
-    if (u->pins)
-        return "pins";
-    if (u->client_cert)
-        return "client_cert";
-    return u->tls_name && !*u->url.fragment ? "tls_name" : NULL;
 }

@@ -80,7 +80,7 @@ struct pv_upstream {
     struct pv_health health;
 };
 
-/* Make one from URL or stamp (NULL: provider_name) and options; default_port where neither URL nor
+/* Make one from URL or stamp (NULL: provider_name) and whole options; default_port where neither URL nor
  * addresses have one. Opens no file. Errors begin with the option at fault. */
 struct privy_upstream_options;
 enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_options *,
@@ -93,8 +93,6 @@ struct pv_upstream *pv_upstream_ref(struct pv_upstream *);
 void pv_upstream_unref(struct pv_upstream *);
 /* Equal in everything the user said (and so in everything that decides trust)? The name counts. */
 bool pv_upstream_equal(const struct pv_upstream *, const struct pv_upstream *);
-/* An option that it has and that would protect nothing without TLS, or NULL. */
-const char *pv_upstream_tls_option(const struct pv_upstream *);
 bool pv_upstream_has_identity(const struct pv_upstream *);
 /* The site of a host name: its last two labels (an address: itself). Written to out. */
 void pv_site(const char *host, char out[256]);

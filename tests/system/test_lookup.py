@@ -26,6 +26,13 @@ class Lookup(SystemTest):
         self.assertEqual(self.lookup(f"@tls://127.0.0.2#{NAME}", "-P", "dot", "--short",
                                      "www.example")[:2], (0, "192.0.2.10\n"))
 
+    def test_authorities_are_of_those_that_have_certificates(self):
+        code, out, error = self.dot("-u", "udp://127.0.0.3", "--short", "www.example")
+        self.assertEqual((code, out), (0, "192.0.2.10\n"), error)
+        code, out, error = self.lookup("-u", "udp://127.0.0.3", "-u", f"tls://127.0.0.2#{NAME}",
+                                       "--short", "www.example")
+        self.assertEqual((code, out), (0, "192.0.2.10\n"), error)
+
     def test_long_form_names_type_and_upstream(self):
         code, out, _ = self.dot("alias1.example")
         self.assertEqual(code, 0)

@@ -198,12 +198,13 @@ static void protocols(void **state)
                   "privydns.yaml:1:29: protocol: no upstream of pool 'default' speaks do53\n");
     expect_faults("pools: {default: {upstreams: {url: tls://9.9.9.9}}}\n",
                   "privydns.yaml:1:30: upstreams: found a map; a list is needed\n");
-    expect_faults(
-        "pools: {default: {upstreams: [{url: tls://9.9.9.9, method: get, "
-        "allow_xsalsa: true, ephemeral_keys: false}]}}\n",
-        "privydns.yaml:1:60: method: 'get': tls:// has no methods\n"
-        "privydns.yaml:1:79: allow_xsalsa: needs a DNSCrypt upstream: its stamp in url, or "
-        "provider_name\n");
+    expect_faults("pools: {default: {upstreams: [{url: tls://9.9.9.9, method: get, "
+                  "allow_xsalsa: true, ephemeral_keys: false}]}}\n",
+                  "privydns.yaml:1:60: method: dot has no methods\n"
+                  "privydns.yaml:1:79: allow_xsalsa: dot is not DNSCrypt\n");
+    expect_faults("pools: {default: {plaintext: true, upstreams: [{url: udp://9.9.9.9, ca_file: "
+                  "/nowhere}]}}\n",
+                  "privydns.yaml:1:78: ca_file: do53 has no TLS\n");
 }
 
 static void loops(void **state)

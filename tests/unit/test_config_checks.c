@@ -206,11 +206,15 @@ static void dnscrypt(void **state)
     expect_faults(POOL("{url: '" DNSCRYPT "', relays: ['" RELAY "', '" AT_HOME "']}"),
                   "privydns.yaml:1:175: relays: 212.47.228.136 is the server itself\n");
     expect_faults(POOL("{url: '" DNSCRYPT "', method: get, provider_name: a}"),
-                  "privydns.yaml:1:175: method: 'get': sdns:// has no methods\n"
+                  "privydns.yaml:1:175: method: dnscrypt has no methods\n"
                   "privydns.yaml:1:195: provider_name: there is a url, which says it\n");
     expect_faults(POOL("{url: '" DNSCRYPT "', pins: "
                        "['sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=']}"),
                   "privydns.yaml:1:173: pins: dnscrypt has no TLS\n");
+    expect_faults(POOL("{url: '" DNSCRYPT "', ca_file: /nowhere, tls_min: '1.3', tls_name: a}"),
+                  "privydns.yaml:1:176: ca_file: dnscrypt has no TLS\n"
+                  "privydns.yaml:1:195: tls_min: dnscrypt has no TLS\n"
+                  "privydns.yaml:1:212: tls_name: dnscrypt has no TLS\n");
     expect_faults(POOL("{provider_name: 'a b', provider_key: " KEY "}"),
                   "privydns.yaml:1:47: provider_name: 'a b' is not a name\n");
     expect_faults(
@@ -221,18 +225,18 @@ static void dnscrypt(void **state)
                   "public key\n");
 }
 
-#define NEEDS "needs a DNSCrypt upstream: its stamp in url, or provider_name\n"
+#define NO "dot is not DNSCrypt\n"
 
 static void dnscrypt_only(void **state)
 {
     (void)state;
     expect_faults(POOL("{url: tls://9.9.9.9, relays: ['" RELAY "'], provider_key: " KEY
                        ", provider_name: a, ephemeral_keys: true, allow_xsalsa: true}"),
-                  "privydns.yaml:1:60: relays: " NEEDS
+                  "privydns.yaml:1:60: relays: " NO
                   "privydns.yaml:1:110: provider_key: there is a url, which says it\n"
                   "privydns.yaml:1:194: provider_name: there is a url, which says it\n"
-                  "privydns.yaml:1:213: ephemeral_keys: " NEEDS
-                  "privydns.yaml:1:233: allow_xsalsa: " NEEDS);
+                  "privydns.yaml:1:213: ephemeral_keys: " NO
+                  "privydns.yaml:1:233: allow_xsalsa: " NO);
     expect_faults(
         POOL("{url: tls://9.9.9.9, ephemeral_keys: maybe, relays: [], provider_name: ''}"),
         "privydns.yaml:1:68: ephemeral_keys: 'maybe' is not true or false\n"

@@ -182,6 +182,18 @@ static void protocol_nobody_here_has(void **state)
     assert_int_equal(privy_resolver_pending(sim.resolver), 0);
 }
 
+static void upstream_options_without_a_size(void **state)
+{
+    (void)state;
+    struct privy_upstream_options unset = {.size = 0};
+    struct privy_upstreams *set;
+    struct privy_error error;
+    assert_int_equal(privy_upstreams_new(NULL, NULL, &set, &error), PRIVY_OK);
+    assert_int_equal(privy_upstreams_add(set, "tls://9.9.9.9", &unset, &error), PRIVY_EINVAL);
+    assert_string_equal(error.message, "size: not set in the upstream's options");
+    privy_upstreams_unref(set);
+}
+
 /* Those of that protocol are down, another is not: no trial of the other helps. */
 static void protocol_of_one_that_is_down(void **state)
 {
@@ -606,6 +618,7 @@ int main(void)
         T(shard_asks_nobody_else),
         T(protocol_of_a_query),
         T(protocol_nobody_here_has),
+        T(upstream_options_without_a_size),
         T(protocol_of_one_that_is_down),
         T(trial_of_another_protocol),
         T(set_of_one_protocol),

@@ -42,7 +42,8 @@ enum privy_status {
     PRIVY_ENOMEM,       /* no memory */
     PRIVY_EBUSY,        /* more than limits.inflight unanswered questions */
     PRIVY_EFORMAT,      /* the message is not a DNS query */
-    PRIVY_EUNSUPPORTED, /* a protocol or URL scheme that this build, or no upstream, speaks */
+    PRIVY_EUNSUPPORTED, /* a protocol or URL scheme that this build, or no upstream, speaks; an
+                         * option that the upstream's protocol lacks */
     PRIVY_EFILE,        /* a file could not be read, or holds the wrong thing */
     PRIVY_EPERM,        /* a private file that others can read; plaintext where it is not allowed */
     PRIVY_EMISS,        /* privy_try: not in the cache */
@@ -127,7 +128,7 @@ PRIVY_API enum privy_status privy_upstreams_new(struct privy_upstreams *previous
  * the set's `plaintext` is true); NULL: a DNSCrypt one without a stamp (provider_name). Reads and
  * checks the files named; sends nothing. Not allowed any more once a resolver uses the set. The
  * error's message begins with the option at fault ("url", "pins", "ca_file" ...) and ": ". What
- * this build cannot speak is PRIVY_EUNSUPPORTED. */
+ * this build cannot speak is PRIVY_EUNSUPPORTED, and so is an option that the protocol lacks. */
 PRIVY_API enum privy_status privy_upstreams_add(struct privy_upstreams *, const char *url,
                                                 const struct privy_upstream_options *,
                                                 struct privy_error *reterr);

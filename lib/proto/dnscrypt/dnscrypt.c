@@ -108,7 +108,8 @@ const struct pv_proto pv_proto_dnscrypt[] = {
         .scheme = "sdns", /* it has no URLs but stamps */
         .port = 443,
         .edns_size = 1232,
-        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF | PV_TRAIT_STAMP,
+        .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF | PV_TRAIT_STAMP |
+                  PV_TRAIT_PROVIDER,
         .stamp = 1,
         .endpoint_size = sizeof(struct pv_dnscrypt),
         .conn_size = sizeof(struct pv_carrier),
