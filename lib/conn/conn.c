@@ -40,6 +40,11 @@ bool pv_conn_is_barred(const struct pv_conn *c)
     return c->state == PV_CONN_READY && c->in_flight == 0 && c->endpoint->proto->room(c) == 0;
 }
 
+static void open_failed(struct pv_timer *t)
+{
+    pv_conn_lost(pv_container(t, struct pv_conn, wake), PV_NO_ROOM, "no memory for a connection");
+}
+
 struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind)
 {
     struct pv_conn *c = calloc(1, sizeof *c + e->proto->conn_size);
@@ -56,7 +61,8 @@ struct pv_conn *pv_conn_open(struct pv_endpoint *e, enum pv_kind kind)
     pv_list_append(&e->conns, &c->link);
     atomic_fetch_add(&e->upstream->health.connections, 1);
     pv_timer_set(e->loop, &c->clock, c->opened + PV_OPEN_LIMIT_US, clock_fired);
-    e->proto->open(c);
+    if (!e->proto->open(c)) /* nothing ends while it is being opened */
+        pv_timer_set(e->loop, &c->wake, c->opened, open_failed);
     return c;
 }
 

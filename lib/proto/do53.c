@@ -65,7 +65,7 @@ static void udp_ready(void *arg, unsigned events)
     }
 }
 
-static void open_udp(struct pv_conn *c)
+static bool open_udp(struct pv_conn *c)
 {
     struct udp *u = udp(c);
     struct pv_endpoint *e = pv_conn_endpoint(c);
@@ -77,21 +77,18 @@ static void open_udp(struct pv_conn *c)
     if (u->sock)
         pv_sock_want(u->sock, PV_SOCK_READ);
     pv_conn_wake_at(c, pv_now(pv_endpoint_loop(e))); /* ready, or not: said a moment later */
+    return true;
 }
 
-static void open(struct pv_conn *c)
+static bool open(struct pv_conn *c)
 {
-    if (is_udp(c))
-        open_udp(c);
-    else
-        pv_framed_open(c, NULL);
+    return is_udp(c) ? open_udp(c) : pv_framed_open(c, NULL);
 }
 
+/* A stream never asks for it. */
 static void wake_conn(struct pv_conn *c)
 {
-    if (!is_udp(c))
-        pv_framed_wake(c);
-    else if (udp(c)->sock)
+    if (udp(c)->sock)
         pv_conn_ready(c, &(struct pv_conn_facts){0});
     else
         pv_conn_lost(c, PV_UNREACHABLE, "no socket to it can be opened");

@@ -310,7 +310,7 @@ static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
 
 /* ---- what is asked of us ---- */
 
-static void open(struct pv_conn *c)
+static bool open(struct pv_conn *c)
 {
     static const struct pv_h2_events events = {opened,       response, failed, alive,
                                                room_changed, leaving,  lost};
@@ -325,8 +325,7 @@ static void open(struct pv_conn *c)
     };
     d->conn = c;
     d->h2 = pv_h2_open(pv_endpoint_loop(e), &options, endpoint->streams, &events, d);
-    if (!d->h2) /* open() may not fail at once */
-        pv_conn_wake_at(c, pv_now(pv_endpoint_loop(e)));
+    return d->h2 != NULL;
 }
 
 /* The server's windows do not let a question out, while others may be answered and pings are: it
@@ -357,10 +356,8 @@ static void watch_held(struct pv_conn *c)
 static void wake_conn(struct pv_conn *c)
 {
     struct doh_conn *d = doh_conn(c);
-    uint64_t since = d->h2 ? pv_h2_held_since(d->h2) : 0;
-    if (!d->h2)
-        pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
-    else if (since > 0 && pv_now(pv_endpoint_loop(pv_conn_endpoint(c))) >= since + HELD_US)
+    uint64_t since = pv_h2_held_since(d->h2);
+    if (since > 0 && pv_now(pv_endpoint_loop(pv_conn_endpoint(c))) >= since + HELD_US)
         move_held(c);
     else
         watch_held(c);

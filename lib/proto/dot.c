@@ -23,10 +23,10 @@ static bool start(struct pv_endpoint *e)
     return pv_streamed_start(e, pv_endpoint_upstream(e)->shared, "dot", false);
 }
 
-static void open(struct pv_conn *c)
+static bool open(struct pv_conn *c)
 {
     struct pv_streamed *s = pv_endpoint_state(pv_conn_endpoint(c));
-    pv_framed_open(c, s->tls);
+    return pv_framed_open(c, s->tls);
 }
 
 const struct pv_proto pv_proto_dot[] = {
@@ -47,7 +47,6 @@ const struct pv_proto pv_proto_dot[] = {
         .room = pv_framed_room,
         .send = pv_framed_send,
         .drop = pv_framed_drop,
-        .wake_conn = pv_framed_wake,
         .close = pv_framed_close,
     },
     {.name = NULL},

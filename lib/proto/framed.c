@@ -89,13 +89,7 @@ static void lost(void *arg, enum pv_stream_fault fault, const char *reason)
     pv_conn_lost(f->conn, pv_streamed_outcome(fault), reason);
 }
 
-/* Nothing could be begun; said a moment later, since open() may not fail at once. */
-static void no_memory(struct pv_conn *c)
-{
-    pv_conn_wake_at(c, pv_now(pv_endpoint_loop(pv_conn_endpoint(c))));
-}
-
-void pv_framed_open(struct pv_conn *c, struct pv_tls_context *tls)
+bool pv_framed_open(struct pv_conn *c, struct pv_tls_context *tls)
 {
     static const struct pv_stream_events events = {opened, received, lost};
     struct pv_framed *f = framed(c);
@@ -111,13 +105,7 @@ void pv_framed_open(struct pv_conn *c, struct pv_tls_context *tls)
     f->conn = c;
     pv_idmap_init(&f->ids);
     f->stream = pv_stream_open(pv_endpoint_loop(e), &options, &events, f);
-    if (!f->stream)
-        no_memory(c);
-}
-
-void pv_framed_wake(struct pv_conn *c)
-{
-    pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
+    return f->stream != NULL;
 }
 
 unsigned pv_framed_room(const struct pv_conn *c)

@@ -16,11 +16,10 @@ struct pv_framed {
     size_t unasked;         /* octets of answers to nothing we know */
 };
 
-void pv_framed_open(struct pv_conn *, struct pv_tls_context *tls_or_null);
+bool pv_framed_open(struct pv_conn *, struct pv_tls_context *tls_or_null);
 unsigned pv_framed_room(const struct pv_conn *);
 bool pv_framed_send(struct pv_conn *, struct pv_attempt *);
 void pv_framed_drop(struct pv_conn *, struct pv_attempt *);
 void pv_framed_close(struct pv_conn *);
-void pv_framed_wake(struct pv_conn *); /* the handler's wake_conn */
 
 #endif

@@ -19,9 +19,10 @@ static void wake_now(struct pv_conn *c)
     pv_conn_wake_at(c, pv_now(pv_endpoint_loop(pv_conn_endpoint(c))));
 }
 
-static void toy_open(struct pv_conn *c)
+static bool toy_open(struct pv_conn *c)
 {
     wake_now(c);
+    return true;
 }
 
 static unsigned toy_room(const struct pv_conn *c)

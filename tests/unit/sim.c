@@ -70,7 +70,7 @@ static void wake_when_due(struct conn *s)
         pv_conn_wake_at(s->conn, due);
 }
 
-static void conn_open(struct pv_conn *c)
+static bool conn_open(struct pv_conn *c)
 {
     struct conn *s = pv_conn_state(c);
     struct sim_server *server = server_of(c);
@@ -82,7 +82,10 @@ static void conn_open(struct pv_conn *c)
     if (++server->opening_now > server->opening_most)
         server->opening_most = server->opening_now;
     s->due = server->opening == SIM_HANGS ? NEVER : sim.now + server->open_us;
+    if (server->opening == SIM_NO_MEMORY)
+        return false;
     wake_when_due(s);
+    return true;
 }
 
 static unsigned conn_room(const struct pv_conn *c)
@@ -365,6 +368,7 @@ static void finish_opening(struct conn *s)
         pv_conn_lost(s->conn, PV_UNTRUSTED, "wrong certificate");
         break;
     case SIM_HANGS:
+    case SIM_NO_MEMORY: /* since it was opened */
         s->due = NEVER;
         break;
     }

@@ -40,7 +40,7 @@ struct sim_answer {
     uint32_t idle_ms;
 };
 
-enum sim_opening { SIM_OPENS, SIM_REFUSES, SIM_HANGS, SIM_UNTRUSTED };
+enum sim_opening { SIM_OPENS, SIM_REFUSES, SIM_HANGS, SIM_UNTRUSTED, SIM_NO_MEMORY };
 
 struct sim_message {
     uint64_t at;

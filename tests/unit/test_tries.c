@@ -735,6 +735,33 @@ static void no_memory_to_send(void **state)
     assert_int_equal(sim.downs, 0);
 }
 
+static void no_memory_to_open(void **state)
+{
+    (void)state;
+    a->opening = SIM_NO_MEMORY;
+    sim_start(a, b, NULL);
+    assert_answered(sim_answer_to("www.example"), "b");
+    assert_int_equal(a->questions, 0);
+    assert_true(a->closed > 0 && a->closed == a->opened);
+    assert_int_equal(sim.downs, 0);
+}
+
+static void no_memory_to_open_for_a_while(void **state)
+{
+    (void)state;
+    struct sim_asker q = {0};
+    a->opening = SIM_NO_MEMORY;
+    sim_start(a, NULL);
+    sim_ask(&q, "www.example");
+    sim_run(1 * S);
+    assert_int_equal(q.calls, 0);
+    assert_in_range(a->opened, 2, 12);
+    a->opening = SIM_OPENS;
+    sim_run(1 * S);
+    assert_answered(q, "a");
+    assert_int_equal(sim.downs, 0);
+}
+
 /* Nobody else to ask: again in a moment, not again and again. */
 static void no_memory_for_a_while(void **state)
 {
@@ -993,6 +1020,8 @@ int main(void)
         T(server_that_wants_rest),
         T(died_fresh_goes_to_the_next),
         T(no_memory_to_send),
+        T(no_memory_to_open),
+        T(no_memory_to_open_for_a_while),
         T(no_memory_for_a_while),
         T(room_runs_out),
         D(cut_datagrams_go_over_a_stream),

@@ -106,7 +106,14 @@ void pv_carrier_refused(struct pv_carrier *k)
 
 /* ---- opening, closing ---- */
 
-void pv_carrier_open(struct pv_conn *c)
+/* A certificate comes first; false: no memory. */
+static bool begin(struct pv_carrier *k)
+{
+    struct pv_dnscrypt *d = k->shared;
+    return d->is_gone ? pv_certs_fetch(&d->certs) : pv_certs_want(&d->certs);
+}
+
+bool pv_carrier_open(struct pv_conn *c)
 {
     struct pv_carrier *k = carrier(c);
     struct pv_dnscrypt *d = pv_endpoint_state(pv_conn_endpoint(c));
@@ -117,11 +124,8 @@ void pv_carrier_open(struct pv_conn *c)
     pv_list_init(&k->once);
     pv_list_init(&k->twice);
     pv_list_init(&k->rest);
-    if (d->is_gone)
-        pv_certs_fetch(&d->certs);
-    else
-        pv_certs_want(&d->certs);
-    pv_conn_wake_at(c, now_of(k)); /* whatever came of it: said a moment later */
+    pv_conn_wake_at(c, now_of(k)); /* it may be at hand: said a moment later */
+    return begin(k);
 }
 
 void pv_carrier_ready(struct pv_carrier *k)
@@ -292,12 +296,11 @@ static void each_due(struct pv_carrier *k, struct pv_list *list,
 void pv_carrier_wake(struct pv_conn *c)
 {
     struct pv_carrier *k = carrier(c);
-    struct pv_certs *certs = &k->shared->certs;
-    bool usable = pv_certs_usable(certs);
+    bool usable = pv_certs_usable(&k->shared->certs);
     if (!k->is_ready && usable && !k->shared->is_gone)
         pv_carrier_ready(k);
-    else if (!k->is_ready && !certs->fetch)
-        pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
+    else if (!k->is_ready) /* it was at hand, and is no longer; without memory the limit for */
+        begin(k);          /* opening ends it */
     if (!k->is_ready)
         return;
     if (!usable) {

@@ -59,7 +59,7 @@ struct pv_port *pv_carrier_other_port(struct pv_carrier *);
 /* Datagrams are refused, so somebody says. */
 void pv_carrier_refused(struct pv_carrier *);
 
-void pv_carrier_open(struct pv_conn *);
+bool pv_carrier_open(struct pv_conn *);
 /* It was opened, and a certificate is at hand. */
 void pv_carrier_ready(struct pv_carrier *);
 /* It is ready, and a fetch has ended. changed: the server has another certificate, and what is
