@@ -194,7 +194,7 @@ static void judge(struct pv_identity *i, enum privy_status status,
                   const struct pv_stamp now[PV_PAIR_FILES], struct pv_pair *fresh,
                   struct news *news)
 {
-    if (!same_stamps(before, i->stamps))
+    if (!same_stamps(before, i->stamps) || status == PRIVY_ENOMEM) /* later */
         return;
     memcpy(i->stamps, now, sizeof i->stamps); /* a refusal is said once */
     /* What is no better than nothing does not replace what is still good. */
