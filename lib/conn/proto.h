@@ -138,8 +138,9 @@ struct pv_proto {
     void (*stop)(struct pv_endpoint *);
     /* The user wants files to be read again. Optional. */
     void (*refresh)(struct pv_endpoint *);
-    /* Begin to connect. Later, once: pv_conn_ready() or pv_conn_lost(); never before returning. */
-    void (*open)(struct pv_conn *);
+    /* Begin to connect. Later, once: pv_conn_ready() or pv_conn_lost(), never before returning; or
+     * at once false: no memory, and nothing else but close() comes. */
+    bool (*open)(struct pv_conn *);
     /* How many more attempts now? Pure: asked at every choice. */
     unsigned (*room)(const struct pv_conn *);
     /* Only while room() > 0. Later, once: pv_attempt_answered() or pv_attempt_failed(); or at once
