@@ -70,11 +70,11 @@ static void port_ready(void *arg, unsigned events)
     }
 }
 
-static bool open_port(struct pv_carrier *k, struct pv_port *p, const struct pv_addr *peer)
+static bool open_port(struct pv_carrier *k, struct pv_port *p)
 {
     struct pv_loop *loop = pv_endpoint_loop(pv_conn_endpoint(k->conn));
     p->carrier = k;
-    p->sock = pv_sock_open(loop, false, peer, port_ready, p);
+    p->sock = pv_sock_open(loop, false, &k->way.peers[0], port_ready, p);
     if (!p->sock)
         return false;
     pv_sock_want(p->sock, PV_SOCK_READ);
@@ -84,17 +84,9 @@ static bool open_port(struct pv_carrier *k, struct pv_port *p, const struct pv_a
 struct pv_port *pv_carrier_port(struct pv_carrier *k)
 {
     struct pv_port *p = &k->ports[pv_random_below(PV_PORTS)];
-    if (!p->sock && !open_port(k, p, &k->way.peers[0]))
+    if (!p->sock && !open_port(k, p))
         p = &k->ports[0];
     return p->sock ? p : NULL;
-}
-
-struct pv_port *pv_carrier_other_port(struct pv_carrier *k)
-{
-    struct pv_port *p = &k->other;
-    if (k->way.peer_count < 2 || (!p->sock && !open_port(k, p, &k->way.peers[1])))
-        return pv_carrier_port(k);
-    return p;
 }
 
 /* Anybody may say so: no more than a reason to ask again at once, and then over TCP. */
@@ -136,7 +128,7 @@ void pv_carrier_ready(struct pv_carrier *k)
         pv_conn_lost(c, PV_UNREACHABLE, "no address of it is known");
     else if (!k->nonces.buckets && !pv_map_init(&k->nonces, NONCES))
         pv_conn_lost(c, PV_NO_ROOM, "no memory for a connection");
-    else if (is_udp(k) && !open_port(k, &k->ports[0], &k->way.peers[0]))
+    else if (is_udp(k) && !open_port(k, &k->ports[0]))
         pv_conn_lost(c, PV_UNREACHABLE, strerror(errno));
     else {
         k->is_ready = true;
@@ -158,7 +150,6 @@ void pv_carrier_close(struct pv_conn *c)
     }
     for (unsigned i = 0; i < PV_PORTS; i++)
         close_port(&k->ports[i]);
-    close_port(&k->other);
     pv_keys_unref(k->keys);
     k->keys = NULL;
     pv_idmap_done(&k->ids);

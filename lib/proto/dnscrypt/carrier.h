@@ -41,10 +41,10 @@ struct pv_carrier {
     struct pv_way way;
     unsigned relay;
     bool is_ready;
-    bool refused;                          /* datagrams are, so it is said */
-    bool hasten;                           /* for that reason: all is asked again now */
-    bool heard;                            /* a good datagram */
-    struct pv_port ports[PV_PORTS], other; /* to the first address; to the second */
+    bool refused; /* datagrams are, so it is said */
+    bool hasten;  /* for that reason: all is asked again now */
+    bool heard;   /* a good datagram */
+    struct pv_port ports[PV_PORTS];
     unsigned sent, calls;
     struct pv_keys *keys;
     struct pv_idmap ids;
@@ -54,8 +54,6 @@ struct pv_carrier {
 
 /* For trips: a socket to send from, another each time; NULL: none can be opened. */
 struct pv_port *pv_carrier_port(struct pv_carrier *);
-/* For what was lost: to another address of the server, if there is one. */
-struct pv_port *pv_carrier_other_port(struct pv_carrier *);
 /* Datagrams are refused, so somebody says. */
 void pv_carrier_refused(struct pv_carrier *);
 

@@ -117,7 +117,7 @@ bool pv_trip_shoot(struct pv_trip *t)
     struct pv_shot *s = &t->shots[t->shot_count];
     if (length == 0 || padded > PV_LEAST_MOST || t->shot_count == PV_SHOTS)
         return false;
-    struct pv_port *port = t->shot_count == 0 ? pv_carrier_port(k) : pv_carrier_other_port(k);
+    struct pv_port *port = pv_carrier_port(k);
     if (!port || !load(s, t, &port->local))
         return false;
     t->shot_count++;
