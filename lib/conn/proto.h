@@ -12,6 +12,11 @@
  *   attempt    a query given to one endpoint, sent on one conn, at most once; one that fails unsent
  *              is listed and counted, but is not a try
  *   trial      a conn opened to an upstream that is down
+ *   suspect    a conn that has fallen silent over what it carries: it takes no more, is asked for a
+ *              sign of life, and is given up where none comes
+ *   barred     a conn that carries nothing, and has no room all the same; after 0.5 s of it, closed
+ *   deaf       a conn, of an upstream that is down, that is barred or has left its probe unanswered:
+ *              the next trial opens another instead of asking it
  *   stream     a byte stream, with or without TLS
  *
  * A handler is one const struct pv_proto. It only classifies failures; what follows from one is a
