@@ -6,8 +6,12 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+enum { FILE_MOST = 16 * 1024 * 1024 };
 
 struct pv_ca_set {
     struct pv_list link;
@@ -97,19 +101,39 @@ static enum privy_status load_file(const char *path, FILE *file, const struct st
                                       : "holds a broken certificate");
 }
 
+/* Opening what is no file, as a pipe, may wait for ever. NULL with errno. */
+static FILE *open_file(const char *path, struct stat *ret_st)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    FILE *file = NULL;
+    if (fd < 0)
+        return NULL;
+    if (fstat(fd, ret_st) == 0) {
+        if (S_ISREG(ret_st->st_mode) && ret_st->st_size <= FILE_MOST)
+            file = fdopen(fd, "r");
+        else
+            errno = S_ISDIR(ret_st->st_mode)      ? EISDIR
+                    : ret_st->st_size > FILE_MOST ? EFBIG
+                                                  : EINVAL;
+    }
+    if (!file) {
+        int why = errno;
+        close(fd);
+        errno = why;
+    }
+    return file;
+}
+
 static enum privy_status get_file(const char *path, struct pv_ca_set **ret,
                                   struct privy_error *reterr)
 {
     struct stat st;
-    FILE *file = fopen(path, "re");
-    if (!file || fstat(fileno(file), &st) != 0 || (S_ISDIR(st.st_mode) && (errno = EISDIR))) {
-        int why = errno;
-        if (file)
-            fclose(file);
-        if (why == ENOMEM)
-            return pv_error(reterr, PRIVY_ENOMEM, "ca_file: no memory");
-        return pv_error(reterr, PRIVY_EFILE, "ca_file: %s: %s", path, strerror(why));
-    }
+    FILE *file = open_file(path, &st);
+    if (!file && errno == ENOMEM)
+        return pv_error(reterr, PRIVY_ENOMEM, "ca_file: no memory");
+    if (!file)
+        return pv_error(reterr, PRIVY_EFILE, "ca_file: %s: %s", path,
+                        errno == EINVAL ? "not a file" : strerror(errno));
     enum privy_status status = PRIVY_OK;
     *ret = find_ref(&st);
     if (!*ret) {

@@ -188,7 +188,7 @@ static void dnscrypt(void **state)
         expect_faults(POOL("'" DNSCRYPT "', {provider_name: a, provider_key: " KEY
                            ", addresses: 192.0.2.1, properties: dnssec}"),
                       "privydns.yaml:1:31: url: dnscrypt is not built in\n"
-                      "privydns.yaml:1:177: provider_name: dnscrypt is not built in\n");
+                      "privydns.yaml:1:177: provider_name: DNSCrypt is not built in\n");
         return;
     }
     write_file("privydns.yaml",
@@ -301,6 +301,22 @@ static void what_is_no_file(void **state)
                 "privydns.yaml.d: cannot be read: Too many levels of symbolic links\n");
 }
 
+/* Opening a pipe that nobody writes to would wait for ever. */
+static void authorities_from_a_pipe(void **state)
+{
+    char path[192], text[4096];
+    struct faults faults = {0};
+    (void)state;
+    write_file("privydns.yaml",
+               "pools: {default: {upstreams: [{url: tls://9.9.9.9, ca_file: a.pem}]}}\n");
+    snprintf(path, sizeof path, "%s/a.pem", directory);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_null(load(NULL, &faults));
+    assert_non_null(strstr(faults_text(&faults, text, sizeof text), "a.pem: not a file\n"));
+    faults_done(&faults);
+    assert_int_equal(unlink(path), 0);
+}
+
 /* A key that is not a file of ours, or somebody else's. */
 static void private_files_of_others(void **state)
 {
@@ -382,6 +398,7 @@ int main(void)
         cmocka_unit_test(dnscrypt_only),
         cmocka_unit_test_teardown(drop_ins, forget_drop_ins),
         cmocka_unit_test_teardown(what_is_no_file, forget_drop_ins),
+        cmocka_unit_test(authorities_from_a_pipe),
         cmocka_unit_test(private_files_of_others),
         cmocka_unit_test(empty_variable),
     };
