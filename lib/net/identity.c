@@ -262,8 +262,6 @@ bool pv_identity_use(struct pv_identity *i, struct ssl_st *ssl)
 
 void pv_identity_was_asked(struct pv_identity *i, bool asked)
 {
-    if (asked)
-        atomic_store(&i->unasked_told, false);
-    else if (!atomic_exchange(&i->unasked_told, true))
+    if (!asked && !atomic_exchange(&i->unasked_told, true)) /* of many servers some may ask */
         pv_log(PRIVY_LOG_WARNING, "%s: the server does not ask for our certificate", i->owner);
 }

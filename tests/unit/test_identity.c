@@ -430,6 +430,10 @@ static void not_asked_for_is_told_once(void **state)
     assert_int_equal(logged("does not ask"), 1);
     pv_identity_was_asked(i, true);
     pv_identity_was_asked(i, false);
+    assert_int_equal(logged("does not ask"), 1);
+    write_pair(&two, &two);
+    pv_identity_refresh(i);
+    pv_identity_was_asked(i, false);
     assert_int_equal(logged("does not ask"), 2);
     pv_identity_free(i);
 }
