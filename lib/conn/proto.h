@@ -15,8 +15,8 @@
  *   suspect    a conn that has fallen silent over what it carries: it takes no more, is asked for a
  *              sign of life, and is given up where none comes
  *   barred     a conn that carries nothing, and has no room all the same; after 0.5 s of it, closed
- *   deaf       a conn, of an upstream that is down, that is barred or has left its probe unanswered:
- *              the next trial opens another instead of asking it
+ *   deaf       a conn of an upstream that is down: barred, or its probe is unanswered. The next
+ *              trial opens another instead of asking this one
  *   stream     a byte stream, with or without TLS
  *
  * A handler is one const struct pv_proto. It only classifies failures; what follows from one is a
