@@ -144,13 +144,13 @@ static void close_conn(struct pv_conn *c)
 #define DO53(scheme_, traits_)                                                                     \
     {                                                                                              \
         .name = "do53", .scheme = (scheme_), .port = 53, .edns_size = 1232,                        \
-        .traits = (traits_) | PV_TRAIT_STREAM | PV_TRAIT_PLAINTEXT,                                \
+        .traits = (traits_) | PV_TRAIT_STREAM | PV_TRAIT_PLAINTEXT, .stamp = PV_STAMP_PLAIN,       \
         .conn_size = sizeof(union do53_conn), .open = open, .room = room, .send = send_attempt,    \
         .drop = drop, .wake_conn = wake_conn, .close = close_conn,                                 \
     }
 
 const struct pv_proto pv_proto_do53[] = {
-    DO53("udp", PV_TRAIT_DATAGRAM | PV_TRAIT_STAMP), /* of type 0 */
+    DO53("udp", PV_TRAIT_DATAGRAM | PV_TRAIT_STAMP),
     DO53("tcp", 0),
     {.name = NULL},
 };

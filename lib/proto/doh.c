@@ -17,6 +17,7 @@ enum {
     POST_USUAL = 512,         /* octets of one, padded, of almost any name */
     SHOWN = 64,               /* octets of what is no DNS message, for the log */
     MISDIRECTED_US = 5000000, /* so long a second 421 in a row is no accident */
+    CHANGED_US = 60000000,    /* so long a method that was refused is not tried again */
     HELD_US = 500000,         /* so long may a request wait for a window */
     REFUSED_MOST = 16,        /* streams of one connection, in a row: then it is no accident */
 };
@@ -25,6 +26,7 @@ struct doh {
     struct pv_streamed streamed;
     unsigned streams;     /* what the last connection learnt */
     bool get;             /* POST was refused */
+    uint64_t changed;     /* µs: when that was found out, or not to be so; or 0 */
     bool held;            /* the last connection let no question out */
     uint64_t misdirected; /* µs: when 421 was last taken for the connection's fault; or 0 */
 };
@@ -124,7 +126,7 @@ static void redirected(struct pv_conn *c, struct pv_attempt *a, const struct pv_
 {
     char longer[64];
     snprintf(longer, sizeof longer, "%s: a redirect, not followed", why);
-    end_all(c, a, r, longer);
+    (doh_conn(c)->answered ? fail : end_all)(c, a, r, longer);
 }
 
 /* A session resumed would bring the same verdict, even if the server's mind has changed. */
@@ -169,7 +171,7 @@ static void misdirected(struct pv_conn *c, struct pv_attempt *a, const struct pv
     struct doh *d = doh(c);
     bool again = d->misdirected && now < d->misdirected + MISDIRECTED_US;
     if (again && !doh_conn(c)->misdirected) {
-        end_all(c, a, r, why);
+        (doh_conn(c)->answered ? fail : end_all)(c, a, r, why);
         return;
     }
     d->misdirected = again ? d->misdirected : now;
@@ -178,13 +180,17 @@ static void misdirected(struct pv_conn *c, struct pv_attempt *a, const struct pv
     pv_attempt_failed(a, PV_UNPROCESSED, why);
 }
 
-/* The other method, if it has not been tried: for this question again, and from now on. */
+/* The other method, if it has not been refused just now: for this question again, and from now on.
+ */
 static bool change_method(struct pv_conn *c, struct pv_attempt *a, bool to_get)
 {
     struct doh *d = doh(c);
-    if (site_of(c)->method != PV_DOH_AUTO || d->get == to_get)
+    uint64_t now = pv_now(pv_endpoint_loop(pv_conn_endpoint(c)));
+    bool just_now = d->changed && now < d->changed + CHANGED_US;
+    if (site_of(c)->method != PV_DOH_AUTO || d->get == to_get || just_now)
         return false;
     d->get = to_get;
+    d->changed = now;
     pv_attempt_failed(a, PV_UNPROCESSED, to_get ? "POST is refused" : "GET is refused");
     return true;
 }
@@ -193,7 +199,7 @@ static void no_such_method(struct pv_conn *c, struct pv_attempt *a, const struct
                            const char *why)
 {
     if (!change_method(c, a, true))
-        end_all(c, a, r, why);
+        (doh_conn(c)->answered ? fail : end_all)(c, a, r, why);
 }
 
 static void too_long(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
@@ -214,10 +220,10 @@ static const struct {
     {400, 400, bad_request, fail},
     {401, 401, distrust, fail},
     {403, 403, distrust, fail},
-    {404, 404, end_all, end_all},
+    {404, 404, end_all, fail},
     {405, 405, no_such_method, no_such_method},
-    {406, 406, end_all, end_all},
-    {410, 410, end_all, end_all},
+    {406, 406, end_all, fail},
+    {410, 410, end_all, fail},
     {413, 414, too_long, too_long},
     {415, 415, no_such_method, no_such_method},
     {421, 421, misdirected, misdirected},
@@ -435,7 +441,7 @@ const struct pv_proto pv_proto_doh[] = {
         .edns_size = 4096,
         .traits =
             PV_TRAIT_STREAM | PV_TRAIT_TLS | PV_TRAIT_ID_ZERO | PV_TRAIT_METHOD | PV_TRAIT_STAMP,
-        .stamp = 2,
+        .stamp = PV_STAMP_DOH,
         .endpoint_size = sizeof(struct doh),
         .conn_size = sizeof(struct doh_conn),
         .check = pv_doh_site_check,

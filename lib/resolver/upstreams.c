@@ -3,7 +3,6 @@
 #include "base/map.h"
 #include "conn/health.h"
 #include "proto/registry.h"
-#include "upstream/stamp.h"
 
 #include <sys/stat.h>
 
@@ -100,20 +99,16 @@ static enum privy_status find_scheme(const char *url, const struct pv_proto **re
 }
 
 /* A stamp says its protocol; what has neither stamp nor URL is of the only one that may. */
-static enum privy_status find_proto(const char *url, const struct pv_proto **ret,
-                                    struct privy_error *reterr)
+static enum privy_status find_proto(const char *url, const struct privy_stamp *stamp,
+                                    const struct pv_proto **ret, struct privy_error *reterr)
 {
-    unsigned type;
-    const char *protocol;
-    if (url && !pv_is_stamp(url))
+    if (url && !stamp)
         return find_scheme(url, ret, reterr);
-    enum privy_status status = pv_upstream_stamp_type(url, &type, &protocol, reterr);
-    if (status != PRIVY_OK)
-        return status;
-    *ret = pv_proto_by_stamp(type);
-    return *ret ? PRIVY_OK
-                : pv_error(reterr, PRIVY_EUNSUPPORTED, "%s: %s is not built in",
-                           url ? "url" : "provider_name", protocol);
+    *ret = pv_proto_by_stamp(stamp ? stamp->type : PV_STAMP_DNSCRYPT);
+    if (*ret)
+        return PRIVY_OK;
+    return stamp ? pv_error(reterr, PRIVY_EUNSUPPORTED, "url: %s is not built in", stamp->protocol)
+                 : pv_error(reterr, PRIVY_EUNSUPPORTED, "provider_name: DNSCrypt is not built in");
 }
 
 static bool name_taken(const struct privy_upstreams *set, const char *name)
@@ -147,7 +142,7 @@ static enum privy_status settle_name(const struct privy_upstreams *set, struct p
 
 /* A file replaced under the same name makes another upstream of it. (Not one of an identity: that
  * is read again while it is used.) */
-static uint64_t stamp(const char *path)
+static uint64_t file_stamp(const char *path)
 {
     struct stat st;
     uint64_t facts[4];
@@ -233,33 +228,25 @@ static bool append(struct privy_upstreams *set, struct pv_upstream *up)
     return true;
 }
 
-enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *url,
-                                      const struct privy_upstream_options *options,
-                                      struct privy_error *reterr)
+static enum privy_status add(struct privy_upstreams *set, const char *url,
+                             const struct privy_stamp *stamp,
+                             const struct privy_upstream_options *o, struct privy_error *reterr)
 {
-    struct privy_upstream_options o = {.size = sizeof o};
-    struct pv_upstream *up = NULL;
-    /* A program compiled with an older header has fewer members: the others are unset. */
-    if (options && options->size < offsetof(struct privy_upstream_options, name))
-        return pv_error(reterr, PRIVY_EINVAL, "size: not set in the upstream's options");
-    if (options)
-        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
-    if (atomic_load(&set->sealed))
-        return pv_error(reterr, PRIVY_EINVAL, "url: the set is in use already");
     const struct pv_proto *proto = NULL;
-    enum privy_status status = find_proto(url, &proto, reterr);
+    struct pv_upstream *up = NULL;
+    enum privy_status status = find_proto(url, stamp, &proto, reterr);
     if (!proto)
         return status;
-    status = pv_upstream_new(url, &o, proto->port, &up, reterr);
+    status = pv_upstream_new(url, stamp, o, proto->port, &up, reterr);
     if (status != PRIVY_OK)
         return status;
     up->proto = proto;
-    up->ca_stamp = stamp(up->ca_file);
-    status = settle_name(set, up, o.name, reterr);
+    up->ca_stamp = file_stamp(up->ca_file);
+    status = settle_name(set, up, o->name, reterr);
     if (status == PRIVY_OK)
         status = admit(set, up, reterr);
     if (status == PRIVY_OK)
-        status = check_options(proto, &o, reterr);
+        status = check_options(proto, o, reterr);
     struct pv_upstream *old = status == PRIVY_OK ? in_previous(set, up) : NULL;
     if (old) {
         pv_upstream_unref(up);
@@ -271,6 +258,28 @@ enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *u
         status = pv_error(reterr, PRIVY_ENOMEM, "no memory");
     if (status != PRIVY_OK)
         pv_upstream_unref(up);
+    return status;
+}
+
+enum privy_status privy_upstreams_add(struct privy_upstreams *set, const char *url,
+                                      const struct privy_upstream_options *options,
+                                      struct privy_error *reterr)
+{
+    struct privy_upstream_options o = {.size = sizeof o};
+    struct privy_stamp *stamp = NULL;
+    enum privy_status status = PRIVY_OK;
+    /* A program compiled with an older header has fewer members: the others are unset. */
+    if (options && options->size < offsetof(struct privy_upstream_options, name))
+        return pv_error(reterr, PRIVY_EINVAL, "size: not set in the upstream's options");
+    if (options)
+        memcpy(&o, options, options->size < sizeof o ? options->size : sizeof o);
+    if (atomic_load(&set->sealed))
+        return pv_error(reterr, PRIVY_EINVAL, "url: the set is in use already");
+    if (url && pv_is_stamp(url))
+        status = pv_upstream_read_stamp(url, &stamp, reterr);
+    if (status == PRIVY_OK)
+        status = add(set, url, stamp, &o, reterr);
+    privy_stamp_free(stamp);
     return status;
 }
 

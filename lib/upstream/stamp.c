@@ -7,7 +7,6 @@
 #include "upstream/idna.h"
 #include "upstream/url.h"
 
-#include <sodium.h>
 #include <strings.h>
 
 #define SCHEME "sdns://"
@@ -61,11 +60,6 @@ struct decoded {
     char texts[PAYLOAD_MOST]; /* of those */
 };
 
-struct span {
-    const char *at;
-    size_t length;
-};
-
 /* ---- base64url ---- */
 
 static int digit(char c)
@@ -80,7 +74,7 @@ static int digit(char c)
 }
 
 /* NULL, or what is wrong. */
-static const char *decode_base64(struct decoded *d, struct span s)
+static const char *decode_base64(struct decoded *d, struct pv_span s)
 {
     size_t length = 0;
     unsigned bits = 0, value = 0;
@@ -105,26 +99,26 @@ static const char *decode_base64(struct decoded *d, struct span s)
 
 static const char truncated[] = "truncated: letters are missing at its end";
 
-static const char *take_text(struct pv_reader *r, uint8_t length_mask, struct span *ret,
+static const char *take_text(struct pv_reader *r, uint8_t length_mask, struct pv_span *ret,
                              uint8_t *ret_length)
 {
     uint8_t length = pv_u8(r);
     const uint8_t *p = pv_take(r, length & length_mask);
     if (!p)
         return truncated;
-    *ret = (struct span){(const char *)p, length & length_mask};
+    *ret = (struct pv_span){(const char *)p, length & length_mask};
     *ret_length = length;
     return NULL;
 }
 
-static const char *take(struct pv_reader *r, struct span *ret)
+static const char *take(struct pv_reader *r, struct pv_span *ret)
 {
     uint8_t length;
     return take_text(r, 0xFF, ret, &length);
 }
 
 /* One of a list; *ret_last: none follows. Empty ones stand for nothing. */
-static const char *take_item(struct pv_reader *r, struct span *ret, bool *ret_last)
+static const char *take_item(struct pv_reader *r, struct pv_span *ret, bool *ret_last)
 {
     uint8_t length = 0;
     const char *why = take_text(r, 0x7F, ret, &length);
@@ -143,39 +137,27 @@ static const char *take_properties(struct decoded *d)
     return NULL;
 }
 
-/* After the ':'. */
-static bool port_parse(struct span s, uint16_t *ret)
-{
-    unsigned long port = 0;
-    for (size_t i = 0; i < s.length; i++) {
-        if (s.at[i] < '0' || s.at[i] > '9' || i >= 5)
-            return false;
-        port = port * 10 + (unsigned long)(s.at[i] - '0');
-    }
-    *ret = (uint16_t)port;
-    return port >= 1 && port <= 65535;
-}
-
 /* "HOST", "HOST:PORT", "[HOST]:PORT": apart. *ret_port is 0 without one. */
-static bool split_port(struct span s, struct span *ret_host, uint16_t *ret_port, bool *ret_bracket)
+static bool split_port(struct pv_span s, struct pv_span *ret_host, uint16_t *ret_port,
+                       bool *ret_bracket)
 {
     const char *end = s.at + s.length;
     const char *close = s.length && *s.at == '[' ? memchr(s.at, ']', s.length) : NULL;
     const char *colon = close ? close + 1 : memchr(s.at, ':', s.length);
     *ret_port = 0;
     *ret_bracket = close;
-    *ret_host = close ? (struct span){s.at + 1, (size_t)(close - s.at) - 1}
-                      : (struct span){s.at, colon ? (size_t)(colon - s.at) : s.length};
+    *ret_host = close ? (struct pv_span){s.at + 1, (size_t)(close - s.at) - 1}
+                      : (struct pv_span){s.at, colon ? (size_t)(colon - s.at) : s.length};
     if (!colon || colon == end)
         return true;
     return *colon == ':' &&
-           port_parse((struct span){colon + 1, (size_t)(end - colon) - 1}, ret_port);
+           pv_port_parse((struct pv_span){colon + 1, (size_t)(end - colon) - 1}, ret_port);
 }
 
 /* No port: 0. */
-static const char *address_parse(struct span s, struct pv_addr *ret)
+static const char *address_parse(struct pv_span s, struct pv_addr *ret)
 {
-    struct span host;
+    struct pv_span host;
     uint16_t port;
     bool bracket;
     if (!split_port(s, &host, &port, &bracket))
@@ -192,7 +174,7 @@ static const char *address_parse(struct span s, struct pv_addr *ret)
 static const char *take_address(struct decoded *d, bool may_be_empty, struct pv_addr *ret,
                                 bool *ret_any)
 {
-    struct span s;
+    struct pv_span s;
     const char *why = take(&d->reader, &s);
     if (why)
         return why;
@@ -204,7 +186,7 @@ static const char *take_address(struct decoded *d, bool may_be_empty, struct pv_
 
 static const char *take_provider(struct decoded *d)
 {
-    struct span key, name;
+    struct pv_span key, name;
     const char *why = take(&d->reader, &key);
     if (!why && key.length != sizeof d->provider_key)
         why = "pk: not 32 octets";
@@ -225,7 +207,7 @@ static const char *take_hashes(struct decoded *d)
 {
     bool last = false;
     while (!last) {
-        struct span s;
+        struct pv_span s;
         const char *why = take_item(&d->reader, &s, &last);
         if (why)
             return why;
@@ -243,7 +225,7 @@ static const char *take_hashes(struct decoded *d)
 static const char *take_host(struct decoded *d, uint16_t *ret_port)
 {
     static const char bad[] = "hostname: bad: neither a name nor an address";
-    struct span s, host;
+    struct pv_span s, host;
     struct pv_addr address;
     bool bracket;
     const char *why = take(&d->reader, &s);
@@ -273,7 +255,7 @@ static const char *take_host(struct decoded *d, uint16_t *ret_port)
 /* As it stands in a request: what URLs may not have becomes %XX. */
 static const char *take_path(struct decoded *d)
 {
-    struct span s;
+    struct pv_span s;
     size_t n = 0;
     const char *why = take(&d->reader, &s);
     if (why)
@@ -300,7 +282,7 @@ static const char *take_bootstrap(struct decoded *d)
     bool last = pv_left(&d->reader) == 0; /* the list may be left away */
     while (!last) {
         struct pv_addr address;
-        struct span s;
+        struct pv_span s;
         const char *why = take_item(&d->reader, &s, &last);
         if (!why && s.length)
             why = address_parse(s, &address);
@@ -370,7 +352,8 @@ static const char *decode_payload(struct decoded *d)
     return why ? why : settle_port(d, &address, any, of_host, l->port);
 }
 
-static enum privy_status decode(struct span s, struct privy_stamp **ret, struct privy_error *reterr)
+static enum privy_status decode(struct pv_span s, struct privy_stamp **ret,
+                                struct privy_error *reterr)
 {
     struct decoded *d = calloc(1, sizeof *d);
     if (!d)
@@ -392,7 +375,7 @@ bool pv_is_stamp(const char *text)
 }
 
 /* sdns://RELAY/SERVER: the first one is the relay's. */
-static enum privy_status decode_pair(struct span relay, struct span server,
+static enum privy_status decode_pair(struct pv_span relay, struct pv_span server,
                                      struct privy_stamp **ret, struct privy_error *reterr)
 {
     struct privy_stamp *first = NULL, *second = NULL;
@@ -421,12 +404,13 @@ enum privy_status privy_stamp_parse(const char *text, struct privy_stamp **ret,
         return pv_error(reterr, PRIVY_EINVAL, "stamp: scheme: it begins with " SCHEME);
     if (length > TEXT_MOST)
         return pv_error(reterr, PRIVY_EINVAL, "stamp: longer than %d letters", TEXT_MOST);
-    struct span s = {text + sizeof SCHEME - 1, length - (sizeof SCHEME - 1)};
+    struct pv_span s = {text + sizeof SCHEME - 1, length - (sizeof SCHEME - 1)};
     const char *slash = memchr(s.at, '/', s.length);
     if (!slash)
         return decode(s, ret, reterr);
-    struct span relay = {s.at, (size_t)(slash - s.at)};
-    return decode_pair(relay, (struct span){slash + 1, s.length - relay.length - 1}, ret, reterr);
+    struct pv_span relay = {s.at, (size_t)(slash - s.at)};
+    return decode_pair(relay, (struct pv_span){slash + 1, s.length - relay.length - 1}, ret,
+                       reterr);
 }
 
 void privy_stamp_free(struct privy_stamp *s)

@@ -1,7 +1,5 @@
 #include "upstream/stamped.h"
 
-#include "upstream/stamp.h"
-
 #include <sodium.h>
 
 #include <string.h>
@@ -13,24 +11,20 @@ static enum privy_status no_memory(struct privy_error *reterr)
 
 /* ---- from a stamp ---- */
 
-enum privy_status pv_upstream_stamp_type(const char *url, unsigned *ret_type,
-                                         const char **ret_protocol, struct privy_error *reterr)
+enum privy_status pv_upstream_read_stamp(const char *url, struct privy_stamp **ret,
+                                         struct privy_error *reterr)
 {
     struct privy_stamp *stamp = NULL;
     struct privy_error error;
-    *ret_type = PV_STAMP_DNSCRYPT;
-    *ret_protocol = "dnscrypt";
-    enum privy_status status = url ? privy_stamp_parse(url, &stamp, &error) : PRIVY_OK;
+    enum privy_status status = privy_stamp_parse(url, &stamp, &error);
     if (status != PRIVY_OK)
         return pv_error(reterr, status, "url: %s", error.message);
-    if (stamp) {
-        *ret_type = stamp->type;
-        *ret_protocol = stamp->protocol;
-    }
-    privy_stamp_free(stamp);
-    if (*ret_type == PV_STAMP_DNSCRYPT_RELAY)
+    if (stamp->type == PV_STAMP_DNSCRYPT_RELAY) {
+        privy_stamp_free(stamp);
         return pv_error(reterr, PRIVY_EINVAL,
                         "url: it is the stamp of a relay: name it in `relays` of a server");
+    }
+    *ret = stamp;
     return PRIVY_OK;
 }
 
@@ -71,8 +65,8 @@ static void take_host(struct pv_upstream *u, const struct privy_stamp *s)
     url->is_address = pv_addr_parse(url->host, strlen(url->host), s->port, &url->address);
 }
 
-static enum privy_status take(struct pv_upstream *u, const struct privy_stamp *s,
-                              struct privy_error *reterr)
+enum privy_status pv_upstream_take_stamp(struct pv_upstream *u, const struct privy_stamp *s,
+                                         struct privy_error *reterr)
 {
     if ((s->address && !add_address(&u->addresses, &u->address_count, s->address)) ||
         (s->relay && !add_address(&u->relays, &u->relay_count, s->relay->address)))
@@ -87,19 +81,6 @@ static enum privy_status take(struct pv_upstream *u, const struct privy_stamp *s
         memcpy(u->provider_key, s->provider_key, sizeof u->provider_key);
     }
     return take_hashes(u, s, reterr);
-}
-
-enum privy_status pv_upstream_take_stamp(struct pv_upstream *u, const char *text,
-                                         struct privy_error *reterr)
-{
-    struct privy_stamp *stamp = NULL;
-    struct privy_error error;
-    enum privy_status status = privy_stamp_parse(text, &stamp, &error);
-    if (status != PRIVY_OK)
-        return pv_error(reterr, status, "url: %s", error.message);
-    status = take(u, stamp, reterr);
-    privy_stamp_free(stamp);
-    return status;
 }
 
 /* ---- without one ---- */

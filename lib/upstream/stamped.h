@@ -5,7 +5,7 @@
 #include "upstream/upstream.h"
 
 /* The parts that a URL would give, from a stamp. */
-enum privy_status pv_upstream_take_stamp(struct pv_upstream *, const char *stamp,
+enum privy_status pv_upstream_take_stamp(struct pv_upstream *, const struct privy_stamp *,
                                          struct privy_error *reterr);
 /* The same from provider_name, provider_key and addresses. */
 enum privy_status pv_upstream_take_provider(struct pv_upstream *,

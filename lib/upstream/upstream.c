@@ -2,7 +2,6 @@
  */
 #include "upstream/upstream.h"
 
-#include "upstream/stamp.h"
 #include "upstream/stamped.h"
 
 #include <sodium.h>
@@ -300,6 +299,7 @@ static enum privy_status set_method(struct pv_upstream *u, const struct privy_up
 }
 
 static enum privy_status take_url(struct pv_upstream *u, const char *url,
+                                  const struct privy_stamp *stamp,
                                   const struct privy_upstream_options *o,
                                   struct privy_error *reterr)
 {
@@ -307,18 +307,19 @@ static enum privy_status take_url(struct pv_upstream *u, const char *url,
 
     if (url && part)
         return pv_error(reterr, PRIVY_EINVAL, "%s: there is a url, which says it", part);
-    if (url && pv_is_stamp(url))
-        return pv_upstream_take_stamp(u, url, reterr);
+    if (stamp)
+        return pv_upstream_take_stamp(u, stamp, reterr);
     if (url || !o->provider_name)
         return pv_url_parse(url, &u->url, reterr);
     return pv_upstream_take_provider(u, o, reterr);
 }
 
 static enum privy_status fill(struct pv_upstream *u, const char *url,
+                              const struct privy_stamp *stamp,
                               const struct privy_upstream_options *o, uint16_t default_port,
                               struct privy_error *reterr)
 {
-    enum privy_status status = take_url(u, url, o, reterr);
+    enum privy_status status = take_url(u, url, stamp, o, reterr);
 
     if (status != PRIVY_OK)
         return status;
@@ -343,7 +344,8 @@ static enum privy_status fill(struct pv_upstream *u, const char *url,
     return status == PRIVY_OK ? set_tls_min(u, o, reterr) : status;
 }
 
-enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_options *options,
+enum privy_status pv_upstream_new(const char *url, const struct privy_stamp *stamp,
+                                  const struct privy_upstream_options *options,
                                   uint16_t default_port, struct pv_upstream **ret,
                                   struct privy_error *reterr)
 {
@@ -353,7 +355,7 @@ enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_o
     if (!u)
         return no_memory(reterr);
     atomic_init(&u->refs, 1);
-    status = fill(u, url, options, default_port, reterr);
+    status = fill(u, url, stamp, options, default_port, reterr);
     if (status != PRIVY_OK)
         pv_upstream_unref(u);
     else

@@ -3,6 +3,7 @@
 #ifndef PV_UPSTREAM_UPSTREAM_H
 #define PV_UPSTREAM_UPSTREAM_H
 
+#include "upstream/stamp.h"
 #include "upstream/url.h"
 
 #include <stdatomic.h>
@@ -80,15 +81,15 @@ struct pv_upstream {
     struct pv_health health;
 };
 
-/* Make one from URL or stamp (NULL: provider_name) and whole options; default_port where neither URL nor
- * addresses have one. Opens no file. Errors begin with the option at fault. */
-struct privy_upstream_options;
-enum privy_status pv_upstream_new(const char *url, const struct privy_upstream_options *,
-                                  uint16_t default_port, struct pv_upstream **ret,
-                                  struct privy_error *reterr);
-/* What is not a URL: the type of the stamp, or of the one that NULL would have, and its word. */
-enum privy_status pv_upstream_stamp_type(const char *url, unsigned *ret_type,
-                                         const char **ret_protocol, struct privy_error *reterr);
+/* Make one from its URL (NULL: provider_name), from what that says where it is a stamp, else NULL,
+ * and from whole options; default_port where neither URL nor addresses have one. Opens no file.
+ * Errors begin with the option at fault. */
+enum privy_status pv_upstream_new(const char *url, const struct privy_stamp *,
+                                  const struct privy_upstream_options *, uint16_t default_port,
+                                  struct pv_upstream **ret, struct privy_error *reterr);
+/* What a URL says that is a stamp, and no relay's; privy_stamp_free() it. */
+enum privy_status pv_upstream_read_stamp(const char *url, struct privy_stamp **ret,
+                                         struct privy_error *reterr);
 struct pv_upstream *pv_upstream_ref(struct pv_upstream *);
 void pv_upstream_unref(struct pv_upstream *);
 /* Equal in everything the user said (and so in everything that decides trust)? The name counts. */

@@ -5,12 +5,6 @@
 
 #define EXAMPLE "for example tls://9.9.9.9#dns.quad9.net"
 
-/* A piece of the text. */
-struct span {
-    const char *at;
-    size_t length;
-};
-
 /* 'what' goes on where "url: '<text>' " leaves off. */
 static enum privy_status refuse(struct privy_error *reterr, const char *text, const char *what)
 {
@@ -70,7 +64,7 @@ bool pv_host_ends_in_number(const char *name)
 }
 
 /* A name, or an address without brackets and without port. NULL: done; else what is wrong. */
-static const char *host_parse(struct span s, char out[256], bool *ret_is_address,
+static const char *host_parse(struct pv_span s, char out[256], bool *ret_is_address,
                               struct pv_addr *ret_address)
 {
     const char *colon = memchr(s.at, ':', s.length);
@@ -101,27 +95,25 @@ static const char *host_parse(struct span s, char out[256], bool *ret_is_address
                                        : NULL;
 }
 
-static const char *port_parse(struct span s, uint16_t *ret)
+bool pv_port_parse(struct pv_span s, uint16_t *ret)
 {
     unsigned long port = 0;
 
     for (size_t i = 0; i < s.length; i++) {
         if (!is_digit(s.at[i]) || i >= 5)
-            return "has a port that is not a number from 1 to 65535";
+            return false;
         port = port * 10 + (unsigned long)(s.at[i] - '0');
     }
-    if (port < 1 || port > 65535)
-        return "has a port that is not a number from 1 to 65535";
     *ret = (uint16_t)port;
-    return NULL;
+    return port >= 1 && port <= 65535;
 }
 
 /* tls://::1 and tls://::1:853: say how it is written. */
-static enum privy_status refuse_bare_ipv6(const char *text, const char *scheme, struct span s,
+static enum privy_status refuse_bare_ipv6(const char *text, const char *scheme, struct pv_span s,
                                           struct privy_error *reterr)
 {
     static const char *const ports[] = {"853", "443"};
-    struct span port = {.length = 0};
+    struct pv_span port = {.length = 0};
     struct pv_addr address;
     char what[160], host[PV_ADDR_TEXT];
 
@@ -129,7 +121,7 @@ static enum privy_status refuse_bare_ipv6(const char *text, const char *scheme, 
         size_t n = strlen(ports[i]);
         if (s.length > n + 1 && s.at[s.length - n - 1] == ':' &&
             memcmp(s.at + s.length - n, ports[i], n) == 0) {
-            port = (struct span){s.at + s.length - n, n};
+            port = (struct pv_span){s.at + s.length - n, n};
             s.length -= n + 1;
         }
     }
@@ -144,10 +136,10 @@ static enum privy_status refuse_bare_ipv6(const char *text, const char *scheme, 
     return refuse(reterr, text, what);
 }
 
-static enum privy_status authority_parse(const char *text, struct span s, struct pv_url *u,
+static enum privy_status authority_parse(const char *text, struct pv_span s, struct pv_url *u,
                                          struct privy_error *reterr)
 {
-    struct span host = s, port = {.at = NULL};
+    struct pv_span host = s, port = {.at = NULL};
     const char *why = NULL;
     const char *colon = memchr(s.at, ':', s.length);
     bool bracket = s.length && *s.at == '[';
@@ -160,7 +152,7 @@ static enum privy_status authority_parse(const char *text, struct span s, struct
         const char *close = memchr(s.at, ']', s.length);
         if (!close)
             return refuse(reterr, text, "has a '[' without ']'");
-        host = (struct span){s.at + 1, (size_t)(close - s.at) - 1};
+        host = (struct pv_span){s.at + 1, (size_t)(close - s.at) - 1};
         colon = close + 1 < s.at + s.length ? close + 1 : NULL;
         if (colon && *colon != ':')
             return refuse(reterr, text, "has something after ']' that is not ':PORT'");
@@ -170,8 +162,9 @@ static enum privy_status authority_parse(const char *text, struct span s, struct
         host.length = (size_t)(colon - s.at);
     }
     if (colon) {
-        port = (struct span){colon + 1, s.length - (size_t)(colon + 1 - s.at)};
-        why = port_parse(port, &u->port);
+        port = (struct pv_span){colon + 1, s.length - (size_t)(colon + 1 - s.at)};
+        if (!pv_port_parse(port, &u->port))
+            why = "has a port that is not a number from 1 to 65535";
     }
     if (bracket && !memchr(host.at, ':', host.length))
         why = "has something in brackets that is not an IPv6 address";
@@ -184,7 +177,7 @@ static enum privy_status authority_parse(const char *text, struct span s, struct
     return PRIVY_OK;
 }
 
-static const char *path_parse(struct span s, char out[512])
+static const char *path_parse(struct pv_span s, char out[512])
 {
     for (size_t i = 0; i < s.length; i++) {
         char c = s.at[i];
@@ -200,7 +193,7 @@ static const char *path_parse(struct span s, char out[512])
     return NULL;
 }
 
-static const char *fragment_parse(struct span s, char out[256])
+static const char *fragment_parse(struct pv_span s, char out[256])
 {
     struct pv_addr address;
     bool is_address, bracket = s.length > 2 && *s.at == '[' && s.at[s.length - 1] == ']';
@@ -208,7 +201,7 @@ static const char *fragment_parse(struct span s, char out[256])
     if (s.length == 0)
         return "ends in '#': the name in the certificate is missing";
     if (bracket)
-        s = (struct span){s.at + 1, s.length - 2};
+        s = (struct pv_span){s.at + 1, s.length - 2};
     return host_parse(s, out, &is_address, &address)
                ? "has something after '#' that is neither a name nor an address"
                : NULL;
@@ -243,13 +236,13 @@ enum privy_status pv_url_parse(const char *text, struct pv_url *ret, struct priv
                       "does not begin with a scheme: expected SCHEME://HOST, " EXAMPLE);
 
     size_t authority = strcspn(rest, "/#"), before_fragment = strcspn(rest, "#");
-    status = authority_parse(text, (struct span){rest, authority}, &u, reterr);
+    status = authority_parse(text, (struct pv_span){rest, authority}, &u, reterr);
     if (status != PRIVY_OK)
         return status;
-    why = path_parse((struct span){rest + authority, before_fragment - authority}, u.path);
+    why = path_parse((struct pv_span){rest + authority, before_fragment - authority}, u.path);
     if (!why && rest[before_fragment]) {
         const char *fragment = rest + before_fragment + 1;
-        why = fragment_parse((struct span){fragment, strlen(fragment)}, u.fragment);
+        why = fragment_parse((struct pv_span){fragment, strlen(fragment)}, u.fragment);
     }
     if (why)
         return refuse(reterr, text, why);

@@ -12,13 +12,13 @@
 enum { HEAD = 6, TAG = 16, MESSAGE_MOST = 4096, PADDING_MOST = 512 };
 
 static struct pv_box box;
-static const uint8_t nonce[PV_BOX_HALF] = "fuzz nonce";
+static const uint8_t nonce[PV_BOX_CLIENT_NONCE] = "fuzz nonce";
 
 /* As a server does. Returns the packet's length. */
 static size_t seal(uint8_t *packet, const uint8_t *message, size_t length, size_t padding,
                    uint8_t mark)
 {
-    uint8_t whole[2 * PV_BOX_HALF] = {0}, *sealed = packet + PV_BOX_REPLY - TAG;
+    uint8_t whole[PV_BOX_NONCE] = {0}, *sealed = packet + PV_BOX_REPLY - TAG;
     memcpy(whole, nonce, sizeof nonce);
     whole[20] = mark;
     memcpy(packet, "r6fnvWj8", PV_BOX_MAGIC);

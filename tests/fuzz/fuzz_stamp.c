@@ -43,8 +43,8 @@ static void is_an_upstream(const char *text, const struct privy_stamp *s)
     struct pv_upstream *a = NULL, *b = NULL;
     if (s->type > PV_STAMP_DOT)
         return;
-    PV_BUG_IF(pv_upstream_new(text, &none, 853, &a, NULL) != PRIVY_OK);
-    PV_BUG_IF(pv_upstream_new(text, &none, 853, &b, NULL) != PRIVY_OK);
+    PV_BUG_IF(pv_upstream_new(text, s, &none, 853, &a, NULL) != PRIVY_OK);
+    PV_BUG_IF(pv_upstream_new(text, s, &none, 853, &b, NULL) != PRIVY_OK);
     PV_BUG_IF(!pv_upstream_equal(a, b) || a->hash_count != s->hash_count);
     PV_BUG_IF((a->address_count == 0) != (!s->address && !a->url.is_address));
     pv_upstream_unref(a);

@@ -74,14 +74,27 @@ static void is_a_refusal(const struct privy_error *error)
         PV_BUG_IF(*p < ' ' || *p > '~');
 }
 
+static enum privy_status make(const char *url, const struct privy_upstream_options *o,
+                              struct pv_upstream **ret, struct privy_error *reterr)
+{
+    struct privy_stamp *stamp = NULL;
+    enum privy_status status = PRIVY_OK;
+    if (url && pv_is_stamp(url))
+        status = pv_upstream_read_stamp(url, &stamp, reterr);
+    if (status == PRIVY_OK)
+        status = pv_upstream_new(url, stamp, o, 853, ret, reterr);
+    privy_stamp_free(stamp);
+    return status;
+}
+
 static void is_itself(const struct pv_upstream *a, const char *url, const struct said *s)
 {
     struct privy_upstream_options other = s->options;
     struct pv_upstream *b = NULL, *c = NULL;
-    PV_BUG_IF(pv_upstream_new(url, &s->options, 853, &b, NULL) != PRIVY_OK);
+    PV_BUG_IF(make(url, &s->options, &b, NULL) != PRIVY_OK);
     PV_BUG_IF(!pv_upstream_equal(a, b) || !pv_upstream_equal(b, a));
     other.tls_name = a->tls_name && strcmp(a->tls_name, "x.example") == 0 ? NULL : "x.example";
-    if (pv_upstream_new(url, &other, 853, &c, NULL) == PRIVY_OK)
+    if (make(url, &other, &c, NULL) == PRIVY_OK)
         PV_BUG_IF(pv_upstream_equal(a, c) && strcmp(a->tls_name, c->tls_name) != 0);
     pv_upstream_unref(b);
     pv_upstream_unref(c);
@@ -105,7 +118,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     s.options.pins = or_none(s.pins);
     s.options.relays = or_none(s.relays);
     url = *url ? url : NULL;
-    if (pv_upstream_new(url, &s.options, 853, &up, &error) == PRIVY_OK)
+    if (make(url, &s.options, &up, &error) == PRIVY_OK)
         is_itself(up, url, &s);
     else
         is_a_refusal(&error);

@@ -119,7 +119,7 @@ static void test_nonce_of_a_reply(void **state)
     (void)state;
     const struct bytes *packet = &opened_vectors[0].packet;
     assert_memory_equal(pv_box_nonce(packet->at, packet->length), opened_vectors[0].nonce.at,
-                        PV_BOX_HALF);
+                        PV_BOX_CLIENT_NONCE);
     for (size_t n = 0; n < PV_BOX_REPLY + 12; n++)
         assert_null(pv_box_nonce(packet->at, n));
     for (unsigned bit = 0; bit < 8 * PV_BOX_MAGIC; bit++) {

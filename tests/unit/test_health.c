@@ -31,7 +31,7 @@ static int begin(void **state)
     struct privy_error error;
     lines = told = 0;
     privy_log_set(log_line, NULL, PRIVY_LOG_NOTICE);
-    if (pv_upstream_new("tls://192.0.2.1", &o, 853, &up, &error) != PRIVY_OK)
+    if (pv_upstream_new("tls://192.0.2.1", NULL, &o, 853, &up, &error) != PRIVY_OK)
         return -1;
     pv_health_set_watch(up, watch, NULL);
     return 0;

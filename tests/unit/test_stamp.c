@@ -130,9 +130,12 @@ static struct pv_upstream *upstream(const char *url, struct privy_upstream_optio
 {
     struct pv_upstream *up = NULL;
     struct privy_error error;
+    struct privy_stamp *stamp = NULL;
     o.size = sizeof o;
-    if (pv_upstream_new(url, &o, 853, &up, &error) != PRIVY_OK)
+    if ((url && pv_upstream_read_stamp(url, &stamp, &error) != PRIVY_OK) ||
+        pv_upstream_new(url, stamp, &o, 853, &up, &error) != PRIVY_OK)
         fail_msg("%s", error.message);
+    privy_stamp_free(stamp);
     return up;
 }
 

@@ -13,7 +13,7 @@ static struct pv_upstream *make(const char *url, struct privy_upstream_options o
     struct privy_error error;
 
     o.size = sizeof o;
-    if (pv_upstream_new(url, &o, 853, &u, &error) != PRIVY_OK)
+    if (pv_upstream_new(url, NULL, &o, 853, &u, &error) != PRIVY_OK)
         fail_msg("%s", error.message);
     return u;
 }
@@ -25,7 +25,7 @@ static void refused(const char *url, struct privy_upstream_options o, const char
     struct privy_error error = {.status = PRIVY_OK};
 
     o.size = sizeof o;
-    assert_int_equal(pv_upstream_new(url, &o, 853, &u, &error), PRIVY_EINVAL);
+    assert_int_equal(pv_upstream_new(url, NULL, &o, 853, &u, &error), PRIVY_EINVAL);
     assert_null(u);
     if (strstr(error.message, begin) != error.message || !strstr(error.message, why))
         fail_msg("expected '%s ... %s', got '%s'", begin, why, error.message);

@@ -66,9 +66,9 @@ static size_t above(size_t message)
     return (message / BLOCK + 1) * BLOCK;
 }
 
-size_t pv_box_pad_datagram(size_t message, size_t least)
+size_t pv_box_pad_datagram(size_t message, size_t min_query_len)
 {
-    return message < least ? least : above(message);
+    return message < min_query_len ? min_query_len : above(message);
 }
 
 size_t pv_box_pad_stream(size_t message)
@@ -95,14 +95,14 @@ static bool unpad(const uint8_t *message, size_t *length)
 
 /* ---- packets ---- */
 
-size_t pv_box_seal(const struct pv_box *box, const uint8_t nonce[PV_BOX_HALF], uint8_t *packet,
-                   size_t message, size_t padded)
+size_t pv_box_seal(const struct pv_box *box, const uint8_t nonce[PV_BOX_CLIENT_NONCE],
+                   uint8_t *packet, size_t message, size_t padded)
 {
-    uint8_t whole[2 * PV_BOX_HALF] = {0}, *sealed = packet + PV_BOX_QUERY - TAG;
-    memcpy(whole, nonce, PV_BOX_HALF);
+    uint8_t whole[PV_BOX_NONCE] = {0}, *sealed = packet + PV_BOX_QUERY - TAG;
+    memcpy(whole, nonce, PV_BOX_CLIENT_NONCE);
     memcpy(packet, box->magic, PV_BOX_MAGIC);
     memcpy(packet + PV_BOX_MAGIC, box->client, PV_BOX_KEY);
-    memcpy(packet + PV_BOX_MAGIC + PV_BOX_KEY, nonce, PV_BOX_HALF);
+    memcpy(packet + PV_BOX_MAGIC + PV_BOX_KEY, nonce, PV_BOX_CLIENT_NONCE);
     pad(sealed + TAG, message, padded);
     if (box->construction == PV_X25519_XSALSA20)
         crypto_box_easy_afternm(sealed, sealed + TAG, padded, whole, box->shared);
@@ -127,15 +127,16 @@ static bool unseal(const struct pv_box *box, const uint8_t *nonce, uint8_t *seal
                                                                     nonce, box->shared) == 0;
 }
 
-bool pv_box_open(const struct pv_box *box, const uint8_t nonce[PV_BOX_HALF], uint8_t *packet,
-                 size_t length, uint8_t **ret_message, size_t *ret_length, const char **ret_why)
+bool pv_box_open(const struct pv_box *box, const uint8_t nonce[PV_BOX_CLIENT_NONCE],
+                 uint8_t *packet, size_t length, uint8_t **ret_message, size_t *ret_length,
+                 const char **ret_why)
 {
     const uint8_t *whole = pv_box_nonce(packet, length);
     uint8_t *message = packet + PV_BOX_REPLY;
     size_t n = length - PV_BOX_REPLY;
     if (!whole)
         *ret_why = length < PV_BOX_REPLY + DNS_HEADER ? "too short" : "magic";
-    else if (memcmp(whole, nonce, PV_BOX_HALF) != 0)
+    else if (memcmp(whole, nonce, PV_BOX_CLIENT_NONCE) != 0)
         *ret_why = "nonce does not belong to this query";
     else if (!unseal(box, whole, message - TAG, n + TAG))
         *ret_why = "authentication";

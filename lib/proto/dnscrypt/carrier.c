@@ -61,7 +61,7 @@ static void port_ready(void *arg, unsigned events)
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
             return;
         if (n > 0)
-            pv_trip_landed(p->carrier, in, (size_t)n);
+            pv_trip_received(p->carrier, in, (size_t)n);
         else if (n < 0)
             port_failed(p, failed);
         else if (p->carrier->way.prefix_length > 0) /* a relay says no with an empty one */
@@ -188,7 +188,7 @@ static void arm(struct pv_carrier *k)
 static bool set_out(struct pv_carrier *k, struct pv_trip *t)
 {
     bool was_idle = pv_list_empty(&k->once) && pv_list_empty(&k->twice);
-    if (!is_udp(k) || !pv_trip_shoot(t))
+    if (!is_udp(k) || !pv_trip_send(t))
         return pv_trip_call(t);
     if (k->shared->both_ways)
         pv_trip_call(t);
@@ -255,14 +255,14 @@ static void try_tcp(struct pv_carrier *k, struct pv_trip *t)
     if (!k->hasten)
         note_silence(k, t);
     move(t, &k->rest, 0);
-    pv_trip_shoot(t);
+    pv_trip_send(t);
     if (!t->call && !pv_trip_call(t))
         fail(t);
 }
 
 static void try_again(struct pv_carrier *k, struct pv_trip *t)
 {
-    if (!pv_trip_shoot(t)) {
+    if (!pv_trip_send(t)) {
         try_tcp(k, t);
         return;
     }
@@ -316,12 +316,12 @@ static struct pv_trip *find_stranded(const struct pv_carrier *k)
     return NULL;
 }
 
-static void shoot_again(struct pv_carrier *k)
+static void send_again(struct pv_carrier *k)
 {
     pv_list_each (it, &k->twice)
-        pv_trip_shoot(TRIP(it));
+        pv_trip_send(TRIP(it));
     pv_list_each_safe (it, &k->once) {
-        pv_trip_shoot(TRIP(it));
+        pv_trip_send(TRIP(it));
         move(TRIP(it), &k->twice, now_of(k) + SECOND_US);
     }
     arm(k);
@@ -333,7 +333,7 @@ void pv_carrier_fetched(struct pv_carrier *k, bool changed)
     if (!is_udp(k))
         return;
     if (changed)
-        shoot_again(k);
+        send_again(k);
     while (k->is_ready && (t = find_stranded(k))) {
         if (!changed || !pv_trip_call(t))
             fail(t);

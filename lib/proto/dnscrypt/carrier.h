@@ -11,8 +11,8 @@
 enum {
     PV_PORTS = 4,
     /* Lengths that queries are padded to, without what stands before them. */
-    PV_LEAST_FIRST = 512,
-    PV_LEAST_MOST = 1152, /* a datagram of 1220, or 1248 to a relay, is not taken apart */
+    PV_MIN_QUERY_LEN = 512,
+    PV_MIN_QUERY_LEN_MOST = 1152, /* a datagram of 1220, or 1248 to a relay, is not taken apart */
     PV_RELAYED_MOST = 3968,
 };
 
@@ -20,12 +20,12 @@ enum {
 struct pv_dnscrypt {
     struct pv_certs certs;
     struct pv_list carriers;
-    size_t least;        /* to which queries in datagrams are padded; grows where answers are cut */
-    unsigned whole;      /* answers that were not, since the last that was */
-    uint64_t heard;      /* µs: the last good datagram; 0: none yet */
-    bool both_ways;      /* it seems that none gets through: asked over TCP too, at once */
-    uint64_t silence[2]; /* µs: when questions went unanswered last */
-    bool is_gone;        /* nobody listened: a certificate comes before anything is sent again */
+    size_t min_query_len; /* of datagrams, as they are padded; grows where answers are cut */
+    unsigned whole;       /* answers that were not, since the last that was */
+    uint64_t heard;       /* µs: the last good datagram; 0: none yet */
+    bool both_ways;       /* it seems that none gets through: asked over TCP too, at once */
+    uint64_t silence[2];  /* µs: when questions went unanswered last */
+    bool is_gone;         /* nobody listened: a certificate comes before anything is sent again */
 };
 
 struct pv_carrier;

@@ -87,7 +87,7 @@ static bool start(struct pv_endpoint *e)
     struct pv_dnscrypt *d = dnscrypt(e);
     pv_certs_init(&d->certs, e, &events);
     pv_list_init(&d->carriers);
-    d->least = PV_LEAST_FIRST;
+    d->min_query_len = PV_MIN_QUERY_LEN;
     return true;
 }
 
@@ -110,7 +110,7 @@ const struct pv_proto pv_proto_dnscrypt[] = {
         .edns_size = 1232,
         .traits = PV_TRAIT_STREAM | PV_TRAIT_DATAGRAM | PV_TRAIT_PADS_ITSELF | PV_TRAIT_STAMP |
                   PV_TRAIT_PROVIDER,
-        .stamp = 1,
+        .stamp = PV_STAMP_DNSCRYPT,
         .endpoint_size = sizeof(struct pv_dnscrypt),
         .conn_size = sizeof(struct pv_carrier),
         .check = check,

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 enum {
-    LEAST_STEP = 64,
+    MIN_QUERY_LEN_STEP = 64,
     WHOLE_ENOUGH = 100, /* answers that were not cut, and the padding shrinks */
     PAST_MESSAGE = 512, /* room for padding behind the longest message */
 };
@@ -19,9 +19,9 @@ static uint64_t now_of(const struct pv_carrier *k)
     return pv_now(pv_endpoint_loop(pv_conn_endpoint(k->conn)));
 }
 
-/* ---- shots ---- */
+/* ---- transmissions ---- */
 
-static uint64_t hash_of(const uint8_t nonce[PV_BOX_HALF])
+static uint64_t hash_of(const uint8_t nonce[PV_BOX_CLIENT_NONCE])
 {
     uint64_t hash; /* it is random already */
     memcpy(&hash, nonce, sizeof hash);
@@ -30,26 +30,27 @@ static uint64_t hash_of(const uint8_t nonce[PV_BOX_HALF])
 
 static bool has_nonce(const struct pv_map_node *node, const void *nonce)
 {
-    const struct pv_shot *s = pv_container(node, struct pv_shot, node);
-    return memcmp(s->nonce, nonce, PV_BOX_HALF) == 0;
+    const struct pv_transmission *sent = pv_container(node, struct pv_transmission, node);
+    return memcmp(sent->nonce, nonce, PV_BOX_CLIENT_NONCE) == 0;
 }
 
 /* A nonce is for one transmission: a server drops what it has seen. */
-static bool load(struct pv_shot *s, struct pv_trip *t, const struct pv_addr *local)
+static bool transmission_init(struct pv_transmission *sent, struct pv_trip *t,
+                              const struct pv_addr *local)
 {
     struct pv_carrier *k = t->carrier;
     if (!pv_certs_keys(&k->shared->certs, local, &k->keys))
         return false;
-    s->trip = t;
-    s->keys = pv_keys_ref(k->keys);
-    pv_random(s->nonce, sizeof s->nonce);
+    sent->trip = t;
+    sent->keys = pv_keys_ref(k->keys);
+    pv_random(sent->nonce, sizeof sent->nonce);
     return true;
 }
 
-static void unload(struct pv_shot *s)
+static void transmission_done(struct pv_transmission *sent)
 {
-    pv_keys_unref(s->keys);
-    s->keys = NULL;
+    pv_keys_unref(sent->keys);
+    sent->keys = NULL;
 }
 
 /* ---- life ---- */
@@ -78,15 +79,15 @@ static void end_call(struct pv_trip *t)
     pv_call_end(t->call);
     t->call = NULL;
     t->carrier->calls--;
-    unload(&t->over_tcp);
+    transmission_done(&t->over_tcp);
 }
 
 void pv_trip_free(struct pv_trip *t)
 {
     struct pv_carrier *k = t->carrier;
-    for (unsigned i = 0; i < t->shot_count; i++) {
-        pv_map_remove(&k->nonces, &t->shots[i].node);
-        unload(&t->shots[i]);
+    for (unsigned i = 0; i < t->datagram_count; i++) {
+        pv_map_remove(&k->nonces, &t->datagrams[i].node);
+        transmission_done(&t->datagrams[i]);
     }
     end_call(t);
     pv_idmap_take(&k->ids, t->id, NULL);
@@ -109,22 +110,24 @@ static size_t dress(const struct pv_trip *t, uint8_t *packet)
     return pv_attempt_dress(t->attempt, t->id, false, packet + PV_BOX_QUERY, PV_MESSAGE_MAX);
 }
 
-bool pv_trip_shoot(struct pv_trip *t)
+bool pv_trip_send(struct pv_trip *t)
 {
     struct pv_carrier *k = t->carrier;
     uint8_t *out = out_of(k), *packet = out + k->way.prefix_length;
-    size_t length = dress(t, packet), padded = pv_box_pad_datagram(length, k->shared->least);
-    struct pv_shot *s = &t->shots[t->shot_count];
-    if (length == 0 || padded > PV_LEAST_MOST || t->shot_count == PV_SHOTS)
+    size_t length = dress(t, packet);
+    size_t padded = pv_box_pad_datagram(length, k->shared->min_query_len);
+    struct pv_transmission *sent = &t->datagrams[t->datagram_count];
+    if (length == 0 || padded > PV_MIN_QUERY_LEN_MOST || t->datagram_count == PV_TRIP_DATAGRAMS)
         return false;
     struct pv_port *port = pv_carrier_port(k);
-    if (!port || !load(s, t, &port->local))
+    if (!port || !transmission_init(sent, t, &port->local))
         return false;
-    t->shot_count++;
-    s->node.hash = hash_of(s->nonce);
-    pv_map_insert(&k->nonces, &s->node);
+    t->datagram_count++;
+    sent->node.hash = hash_of(sent->nonce);
+    pv_map_insert(&k->nonces, &sent->node);
     memcpy(out, k->way.prefix, k->way.prefix_length);
-    size_t n = k->way.prefix_length + pv_box_seal(&s->keys->box, s->nonce, packet, length, padded);
+    size_t n = pv_box_seal(&sent->keys->box, sent->nonce, packet, length, padded);
+    n += k->way.prefix_length;
     /* One that the kernel has no room for is a lost one. */
     if (pv_sock_send(port->sock, out, n) < 0 && errno != EAGAIN && errno != ENOBUFS)
         pv_carrier_refused(k);
@@ -138,7 +141,7 @@ static size_t pad_stream(const struct pv_carrier *k, size_t length)
     bool large = pv_conn_kind(k->conn) == PV_STREAM; /* an answer was cut already */
     if (k->way.prefix_length == 0)
         return pv_box_pad_stream(length);
-    return pv_box_pad_datagram(length, large ? PV_RELAYED_MOST : PV_LEAST_MOST);
+    return pv_box_pad_datagram(length, large ? PV_RELAYED_MOST : PV_MIN_QUERY_LEN_MOST);
 }
 
 static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *reason);
@@ -146,14 +149,15 @@ static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *r
 static void connected(void *arg, const struct pv_addr *local)
 {
     struct pv_trip *t = arg;
-    struct pv_shot *s = &t->over_tcp;
+    struct pv_transmission *sent = &t->over_tcp;
     uint8_t *packet = out_of(t->carrier);
     size_t length = dress(t, packet);
-    if (length == 0 || !load(s, t, local)) {
+    if (length == 0 || !transmission_init(sent, t, local)) {
         gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
         return;
     }
-    size_t n = pv_box_seal(&s->keys->box, s->nonce, packet, length, pad_stream(t->carrier, length));
+    size_t padded = pad_stream(t->carrier, length);
+    size_t n = pv_box_seal(&sent->keys->box, sent->nonce, packet, length, padded);
     if (!pv_call_say(t->call, packet, n))
         gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
 }
@@ -166,13 +170,13 @@ static void learn_from_datagram(struct pv_carrier *k, bool cut)
     k->heard = true;
     d->heard = now_of(k);
     d->is_gone = d->both_ways = false;
-    if (cut && d->least < PV_LEAST_MOST)
-        d->least += LEAST_STEP;
+    if (cut && d->min_query_len < PV_MIN_QUERY_LEN_MOST)
+        d->min_query_len += MIN_QUERY_LEN_STEP;
     d->whole = cut ? 0 : d->whole + 1;
     if (d->whole == WHOLE_ENOUGH) {
         d->whole = 0;
-        if (d->least > PV_LEAST_FIRST)
-            d->least -= LEAST_STEP;
+        if (d->min_query_len > PV_MIN_QUERY_LEN)
+            d->min_query_len -= MIN_QUERY_LEN_STEP;
     }
 }
 
@@ -181,7 +185,7 @@ static bool learn_from_call(const struct pv_trip *t)
 {
     struct pv_carrier *k = t->carrier;
     unsigned relays = pv_endpoint_upstream(pv_conn_endpoint(k->conn))->relay_count;
-    if (t->shot_count == 0 || !pv_trip_in_silence(t))
+    if (t->datagram_count == 0 || !pv_trip_in_silence(t))
         return false;
     if (relays == 0 || (t->relay - k->relay) % relays == 0) {
         k->shared->both_ways = true;
@@ -208,7 +212,7 @@ static void arrived(struct pv_trip *t, const uint8_t *message, size_t length, bo
 }
 
 /* Whatever is no answer to a question of ours: keep waiting for the true one. */
-void pv_trip_landed(struct pv_carrier *k, uint8_t *packet, size_t length)
+void pv_trip_received(struct pv_carrier *k, uint8_t *packet, size_t length)
 {
     const uint8_t *nonce = pv_box_nonce(packet, length);
     struct pv_map_node *node =
@@ -219,9 +223,9 @@ void pv_trip_landed(struct pv_carrier *k, uint8_t *packet, size_t length)
     size_t n;
     if (!node)
         return;
-    struct pv_shot *s = pv_container(node, struct pv_shot, node);
-    struct pv_trip *t = s->trip;
-    if (pv_box_open(&s->keys->box, s->nonce, packet, length, &message, &n, &why) &&
+    struct pv_transmission *sent = pv_container(node, struct pv_transmission, node);
+    struct pv_trip *t = sent->trip;
+    if (pv_box_open(&sent->keys->box, sent->nonce, packet, length, &message, &n, &why) &&
         pv_reply_check(message, n, &t->attempt->ask->question, t->id, &reply, &why))
         arrived(t, message, n, true);
 }
@@ -229,11 +233,12 @@ void pv_trip_landed(struct pv_carrier *k, uint8_t *packet, size_t length)
 static void answered(void *arg, uint8_t *packet, size_t length)
 {
     struct pv_trip *t = arg;
-    struct pv_shot *s = &t->over_tcp;
+    struct pv_transmission *sent = &t->over_tcp;
     uint8_t *message;
     const char *why;
     size_t n;
-    if (s->keys && pv_box_open(&s->keys->box, s->nonce, packet, length, &message, &n, &why))
+    if (sent->keys &&
+        pv_box_open(&sent->keys->box, sent->nonce, packet, length, &message, &n, &why))
         arrived(t, message, n, false);
     else
         gave_up(t, PV_STREAM_BROKEN, "what it sends cannot be opened");
@@ -270,7 +275,8 @@ bool pv_trip_call(struct pv_trip *t)
     struct pv_carrier *k = t->carrier;
     struct pv_endpoint *e = pv_conn_endpoint(k->conn);
     struct pv_way way;
-    t->relay = k->relay + (t->shot_count > 1); /* lost twice: perhaps the next one does better */
+    bool lost_twice = t->datagram_count > 1; /* perhaps the next one does better */
+    t->relay = k->relay + lost_twice;
     if (t->call || !pv_way_find(e, t->relay, &way))
         return false;
     t->call = pv_call_begin(pv_endpoint_loop(e), &way, &events, t);

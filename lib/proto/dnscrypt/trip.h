@@ -5,14 +5,14 @@
 
 #include "proto/dnscrypt/carrier.h"
 
-enum { PV_SHOTS = 4 };
+enum { PV_TRIP_DATAGRAMS = 4 };
 
 /* One transmission: its nonce, and the keys it was sealed with. */
-struct pv_shot {
+struct pv_transmission {
     struct pv_map_node node;
     struct pv_trip *trip;
     struct pv_keys *keys;
-    uint8_t nonce[PV_BOX_HALF];
+    uint8_t nonce[PV_BOX_CLIENT_NONCE];
 };
 struct pv_trip {
     struct pv_list link;
@@ -20,10 +20,10 @@ struct pv_trip {
     struct pv_attempt *attempt;
     uint16_t id;
     uint64_t begun, due; /* µs */
-    struct pv_shot shots[PV_SHOTS];
-    unsigned shot_count;
+    struct pv_transmission datagrams[PV_TRIP_DATAGRAMS];
+    unsigned datagram_count;
     struct pv_call *call;
-    struct pv_shot over_tcp;
+    struct pv_transmission over_tcp;
     unsigned relay; /* of the call */
 };
 
@@ -36,10 +36,10 @@ static inline bool pv_trip_in_silence(const struct pv_trip *t)
 struct pv_trip *pv_trip_new(struct pv_carrier *, struct pv_attempt *);
 void pv_trip_free(struct pv_trip *);
 /* In a datagram; false: it needs TCP, being long, or there was no memory. */
-bool pv_trip_shoot(struct pv_trip *);
+bool pv_trip_send(struct pv_trip *);
 /* Over TCP; false: no memory. */
 bool pv_trip_call(struct pv_trip *);
 /* A datagram has come. */
-void pv_trip_landed(struct pv_carrier *, uint8_t *packet, size_t length);
+void pv_trip_received(struct pv_carrier *, uint8_t *packet, size_t length);
 
 #endif
