@@ -280,7 +280,6 @@ static const char *next_protocol(void *arg, size_t i)
 
 static void check_protocol(const struct config_pool *pool, struct faults *f)
 {
-    static const char *const to_come[] = {"dnscrypt", "doq", "odoh"};
     struct place place = check_key_place(pool->node, "protocol");
     char allowed[256] = "", out[NEAREST_TEXT];
     const char *word, *near = nearest_word(pool->protocol, next_protocol, NULL, out);
@@ -290,9 +289,6 @@ static void check_protocol(const struct config_pool *pool, struct faults *f)
             return;
         snprintf(allowed + used, sizeof allowed - used, "%s%s", i ? ", " : "", word);
     }
-    for (size_t i = 0; i < sizeof to_come / sizeof *to_come; i++)
-        if (!strcmp(pool->protocol, to_come[i]))
-            near = NULL;
     faults_error(f, &place, "protocol: this build has no '%.40s'; allowed: %s%s%s%s",
                  pool->protocol, allowed, near ? "; did you mean '" : "", near ? near : "",
                  near ? "'?" : "");

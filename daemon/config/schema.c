@@ -6,7 +6,6 @@
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <syslog.h>
 
 const char schema_built_in_upstreams[] = PRIVYDNS_DEFAULT_UPSTREAMS;
@@ -73,11 +72,6 @@ static const char *check_http(const char *text)
     if (!text[0] || (pv_addr_parse(text, strlen(text), 0, &addr) && pv_addr_port(&addr)))
         return NULL;
     return "ADDRESS:PORT, such as 127.0.0.1:8053, or \"\" for none";
-}
-
-static const char *check_stamp(const char *text)
-{
-    return strncasecmp(text, "sdns://", 7) ? "an sdns:// stamp" : NULL;
 }
 
 static const char *check_key(const char *text)
@@ -200,7 +194,7 @@ static const struct schema_row upstream_rows[] = {
     {"pins", TYPE_TEXTS, IN_UPSTREAM(pins), .check = check_some,
      .example = "[\"sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\"]",
      .meaning = "public keys of which one must be in its verified chain"},
-    {"relays", TYPE_TEXTS, IN_UPSTREAM(relays), .check = check_stamp,
+    {"relays", TYPE_TEXTS, IN_UPSTREAM(relays), .check = check_some,
      .example = "[\"sdns://gQ0xOTIuMC4yLjE6NDQz\"]",
      .meaning = "DNSCrypt: stamps of relays; it is reached through one of these, never directly"},
     {"ephemeral_keys", FLAG, IN_UPSTREAM(ephemeral_keys),

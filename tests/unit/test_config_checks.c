@@ -104,12 +104,12 @@ static void shapes(void **state)
 
 static void protocols(void **state)
 {
-    char expected[256] = "privydns.yaml:1:29: protocol: this build has no 'doq'; allowed: any";
+    char expected[256] = "privydns.yaml:1:29: protocol: this build has no 'quic'; allowed: any";
     (void)state;
     for (unsigned i = 0; privy_protocols(i); i++)
         strcat(strcat(expected, ", "), privy_protocols(i));
     strcat(expected, "\n");
-    expect_faults("pools: {default: {protocol: doq, upstreams: tls://9.9.9.9}}\n", expected);
+    expect_faults("pools: {default: {protocol: quic, upstreams: tls://9.9.9.9}}\n", expected);
     expect_faults("pools: {default: {protocol: mtls, upstreams: tls://9.9.9.9}}\n",
                   "privydns.yaml:1:29: protocol: no upstream of pool 'default' speaks mtls\n");
     expect_faults("routes: [{zones: a.example, pool: zzzzzzzz}]\n",
@@ -203,6 +203,9 @@ static void dnscrypt(void **state)
     expect_faults(
         POOL("{url: '" DNSCRYPT "', relays: ['sdns://gQA']}"),
         "privydns.yaml:1:176: relays: 'sdns://gQA' is not a relay's stamp: addr: empty\n");
+    expect_faults(POOL("{url: '" DNSCRYPT "', relays: [x]}"),
+                  "privydns.yaml:1:176: relays: 'x' is not a relay's stamp: scheme: it begins with "
+                  "sdns://\n");
     expect_faults(POOL("{url: '" DNSCRYPT "', relays: ['" RELAY "', '" AT_HOME "']}"),
                   "privydns.yaml:1:175: relays: 212.47.228.136 is the server itself\n");
     expect_faults(POOL("{url: '" DNSCRYPT "', method: get, provider_name: a}"),
