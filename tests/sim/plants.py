@@ -94,12 +94,12 @@ now < LOAD(h->next_trial_us)""")]),
     # What is sent again is sealed with the nonce of the first time.
     "nonce": ("proto/dnscrypt/trip.c", "a nonce was used twice", [(
         """\
-    pv_random(s->nonce, sizeof s->nonce);
+    pv_random(sent->nonce, sizeof sent->nonce);
 """, """\
-    if (t->shot_count)
-        memcpy(s->nonce, t->shots[0].nonce, sizeof s->nonce);
+    if (t->datagram_count)
+        memcpy(sent->nonce, t->datagrams[0].nonce, sizeof sent->nonce);
     else
-        pv_random(s->nonce, sizeof s->nonce);
+        pv_random(sent->nonce, sizeof sent->nonce);
 """)]),
 }
 
