@@ -13,7 +13,7 @@ enum {
     PADDING_MARK = 0x80 /* ISO/IEC 7816-4: this octet, then zeros */
 };
 
-static const uint8_t reply_magic[PV_BOX_MAGIC] = {'r', '6', 'f', 'n', 'v', 'W', 'j', '8'};
+const uint8_t pv_box_reply_magic[PV_BOX_MAGIC] = {'r', '6', 'f', 'n', 'v', 'W', 'j', '8'};
 
 /* ---- keys ---- */
 
@@ -114,8 +114,8 @@ size_t pv_box_seal(const struct pv_box *box, const uint8_t nonce[PV_BOX_CLIENT_N
 
 const uint8_t *pv_box_nonce(const uint8_t *packet, size_t length)
 {
-    bool is_reply =
-        length >= PV_BOX_REPLY + DNS_HEADER && memcmp(packet, reply_magic, sizeof reply_magic) == 0;
+    bool is_reply = length >= PV_BOX_REPLY + DNS_HEADER &&
+                    memcmp(packet, pv_box_reply_magic, PV_BOX_MAGIC) == 0;
     return is_reply ? packet + PV_BOX_MAGIC : NULL;
 }
 

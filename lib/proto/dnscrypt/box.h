@@ -19,6 +19,8 @@ enum {
     PV_BOX_REPLY = 48, /* and of a reply */
 };
 
+extern const uint8_t pv_box_reply_magic[PV_BOX_MAGIC];
+
 /* How it is sealed: the es-version of a certificate. */
 enum pv_construction {
     PV_X25519_XSALSA20 = 1, /* of the older edition */

@@ -123,10 +123,11 @@ static void plan_retry(struct pv_certs *c)
 
 /* ---- what a fetch brings ---- */
 
-/* Threads fetch for themselves, and meet the same: told once. */
+/* Told once, not by each thread. */
 static bool is_news(const struct pv_certs *c, enum pv_cert_verdict verdict)
 {
-    return atomic_exchange((atomic_uint *)upstream_of(c)->shared, verdict) != verdict;
+    struct pv_certs_shared *shared = upstream_of(c)->shared;
+    return atomic_exchange(&shared->verdict, verdict) != verdict;
 }
 
 static void adopt(struct pv_certs *c, const struct pv_fetch_result *r)

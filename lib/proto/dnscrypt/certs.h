@@ -17,6 +17,11 @@ struct pv_keys {
 struct pv_keys *pv_keys_ref(struct pv_keys *);
 void pv_keys_unref(struct pv_keys *); /* wipes; NULL is fine */
 
+/* up->shared: each thread fetches for itself, and they meet the same. */
+struct pv_certs_shared {
+    atomic_uint verdict; /* an enum pv_cert_verdict: what was said last */
+};
+
 struct pv_certs;
 struct pv_certs_events {
     /* A certificate is at hand; changed: another than before. */

@@ -31,7 +31,6 @@ static enum privy_status check_relays(const struct pv_upstream *up, struct privy
     return PRIVY_OK;
 }
 
-/* What all threads share: what was said last of its certificates. */
 static enum privy_status check(struct pv_upstream *up, struct privy_error *reterr)
 {
     struct pv_question question;
@@ -40,7 +39,7 @@ static enum privy_status check(struct pv_upstream *up, struct privy_error *reter
     if (!pv_fetch_question(up, &question))
         return pv_error(reterr, PRIVY_EINVAL, "provider_name: '%s' is no name",
                         up->provider_name ? up->provider_name : "");
-    up->shared = calloc(1, sizeof(atomic_uint));
+    up->shared = calloc(1, sizeof(struct pv_certs_shared));
     up->shared_free = free;
     return up->shared ? check_relays(up, reterr) : pv_error(reterr, PRIVY_ENOMEM, "no memory");
 }
