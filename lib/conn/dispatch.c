@@ -6,7 +6,10 @@
 /* Trials that may be opening at the same time: one each 250 ms, none longer than 2 s. */
 enum { TRIALS_MOST = PV_OPEN_LIMIT_US / PV_BACKOFF_FIRST_US };
 
-enum { IN_USE_US = 1000000 };
+enum {
+    IN_USE_US = 1000000,
+    LONG_US = 500000,
+};
 
 #define CONN(it) pv_container(it, struct pv_conn, link)
 
@@ -185,7 +188,29 @@ static void bar(struct pv_endpoint *e, enum pv_kind kind)
     }
 }
 
-/* Give waiting attempts to connections; open one more where some are left, or all are crowded. */
+/* Those of the waiting that began before `until`, or since. */
+static void give(struct pv_endpoint *e, uint64_t until, bool since, bool wanted[2])
+{
+    bool full[2] = {false, false}; /* but for who wants a fresh connection */
+    pv_list_each_safe (it, &e->waiting) {
+        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
+        if ((a->begun >= until) != since || (full[a->kind] && !a->fresh))
+            continue;
+        struct pv_conn *c = pick(e, a);
+        if (!c || is_crowded(c))
+            wanted[a->kind] = true;
+        if (!c) {
+            full[a->kind] |= !a->fresh;
+            continue;
+        }
+        pv_list_remove(&a->link);
+        pv_conn_send(c, a);
+    }
+}
+
+/* Give waiting attempts to connections; open one more where some are left, or all are crowded. Who
+ * has waited for long comes last: with more questions than the server answers each would be sent
+ * shortly before it is given up, and none would be answered in time. */
 void pv_endpoint_pump(struct pv_endpoint *e)
 {
     bool wanted[2] = {false, false};
@@ -193,16 +218,9 @@ void pv_endpoint_pump(struct pv_endpoint *e)
         return;
     e->pumping = true;
     close_overslept(e);
-    pv_list_each_safe (it, &e->waiting) {
-        struct pv_attempt *a = pv_container(it, struct pv_attempt, link);
-        struct pv_conn *c = pick(e, a);
-        if (!c || is_crowded(c))
-            wanted[a->kind] = true;
-        if (!c)
-            continue;
-        pv_list_remove(&a->link);
-        pv_conn_send(c, a);
-    }
+    uint64_t now = pv_now(e->loop), until = now > LONG_US ? now - LONG_US : 0;
+    give(e, until, true, wanted);
+    give(e, until, false, wanted);
     for (unsigned kind = 0; kind < 2; kind++) {
         if (wanted[kind]) {
             bar(e, kind);
