@@ -16,7 +16,7 @@ enum {
     PAYLOAD_MOST = TEXT_MOST * 3 / 4,
     HASH = 32,
     HASHES_MOST = PAYLOAD_MOST / (HASH + 1),
-    BOOTSTRAPS_MOST = PAYLOAD_MOST / 8, /* "1.1.1.1" and its length */
+    BOOTSTRAPS_MOST = 16,
 };
 
 /* What stands in a stamp of some type, in this order. */
@@ -290,6 +290,8 @@ static const char *take_bootstrap(struct decoded *d)
             return why;
         if (s.length == 0)
             continue;
+        if (count == BOOTSTRAPS_MOST)
+            return "bootstrap: bad: too many";
         d->bootstrap[count++] = (const char *)texts.at;
         pv_write(&texts, s.at, s.length);
         pv_write8(&texts, 0);

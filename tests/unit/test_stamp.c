@@ -5,6 +5,8 @@
 #include "upstream/stamp.h"
 #include "upstream/upstream.h"
 
+#include <sodium.h>
+
 #define VECTORS (sizeof stamp_vectors / sizeof *stamp_vectors)
 
 static void same(const char *id, const char *part, const char *found, const char *expected)
@@ -113,6 +115,37 @@ static void odd_texts(void **state)
         PRIVY_EINVAL);
     assert_string_equal(error.message,
                         "stamp: before '/' stands a relay, behind it a DNSCrypt server");
+}
+
+/* A DoT stamp of a.b, with so many times "[::1]" behind it. */
+static const char *with_bootstraps(unsigned n)
+{
+    static char text[2100];
+    static uint8_t payload[15 + 6 * 250] = {0x03, [11] = 3, 'a', '.', 'b'};
+    for (unsigned i = 0; i < n; i++)
+        memcpy(payload + 15 + 6 * (size_t)i + 1, "[::1]", 5);
+    for (unsigned i = 0; i < n; i++)
+        payload[15 + 6 * i] = i + 1 < n ? 0x85 : 0x05;
+    strcpy(text, "sdns://");
+    sodium_bin2base64(text + 7, sizeof text - 7, payload, 15 + 6 * (size_t)n,
+                      sodium_base64_VARIANT_URLSAFE_NO_PADDING);
+    return text;
+}
+
+static void bootstraps_are_bounded(void **state)
+{
+    (void)state;
+    struct privy_stamp *s = NULL;
+    struct privy_error error;
+    assert_int_equal(privy_stamp_parse(with_bootstraps(16), &s, &error), PRIVY_OK);
+    for (unsigned i = 0; i < 16; i++)
+        assert_string_equal(s->bootstrap[i], "[::1]");
+    assert_null(s->bootstrap[16]);
+    privy_stamp_free(s);
+    for (unsigned n = 17; n <= 240; n++) {
+        assert_int_equal(privy_stamp_parse(with_bootstraps(n), &s, &error), PRIVY_EINVAL);
+        assert_string_equal(error.message, "stamp: bootstrap: bad: too many");
+    }
 }
 
 /* ---- what becomes of them ---- */
@@ -245,6 +278,7 @@ int main(void)
         cmocka_unit_test(vectors),
         cmocka_unit_test(cut_short),
         cmocka_unit_test(odd_texts),
+        cmocka_unit_test(bootstraps_are_bounded),
         cmocka_unit_test(upstream_of_a_name),
         cmocka_unit_test(upstream_of_an_address),
         cmocka_unit_test(relays),
