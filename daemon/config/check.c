@@ -183,7 +183,7 @@ static bool is_listener(const struct config *c, const struct pv_addr *addr)
 static void check_loop(const struct config *c, const char *url, const struct config_strings *given,
                        const struct node *n, struct faults *f)
 {
-    bool plain = url && (!strncmp(url, "udp:", 4) || !strncmp(url, "tcp:", 4));
+    bool plain = url && (!strncasecmp(url, "udp:", 4) || !strncasecmp(url, "tcp:", 4));
     struct place place = n->kind == NODE_MAP ? check_key_place(n, "url") : n->place;
     struct pv_addr addr;
     char text[PV_ADDR_TEXT];
