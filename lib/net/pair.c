@@ -102,12 +102,13 @@ bool pv_pair_is_changed(char *const paths[PV_PAIR_FILES],
 bool pv_pair_is_changing(char *const paths[PV_PAIR_FILES])
 {
     struct stat st;
-    time_t now = time(NULL);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now); /* time() may be a tick behind the stamps of files */
     for (unsigned k = 0; k < PV_PAIR_FILES; k++) {
         if (!paths[k])
             continue;
         if (stat(paths[k], &st) != 0 ||
-            (st.st_ctim.tv_sec <= now && st.st_ctim.tv_sec + SETTLED_S >= now))
+            (st.st_ctim.tv_sec <= now.tv_sec && st.st_ctim.tv_sec + SETTLED_S >= now.tv_sec))
             return true;
     }
     return false;
