@@ -159,7 +159,7 @@ class Upstream:
                     key.data.flush()
                 if events & READ and key.data.open:
                     key.data.readable()
-            else:
+            elif key.fileobj.fileno() >= 0:  # one of this turn may have closed it
                 key.data()
         self.run_timers()
         while self.dirty:
