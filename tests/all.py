@@ -1,7 +1,8 @@
 """The whole suite: python3 tests/all.py BUILD [BUILD_WITH_TOY]
 
-Unit tests and the simulator, the toy protocol's test of the second build, the floors, the system tests, then
-the fault scenarios and the torture in their short form. Prints a line per test; the last line counts them all.
+Unit tests and the simulator, the toy protocol's test of the second build, the floors, the system
+tests, then the fault scenarios and the torture in their short form. Prints a line per test; the last
+line counts them all.
 """
 import json
 import os
@@ -32,7 +33,7 @@ class Total:
 
 
 def unit(total, build, *names):
-    """meson test of all or these; counts what cmocka counts, and an executable that says nothing as one test."""
+    """meson test of all or these; counts what cmocka counts, and what says nothing as one test."""
     log = Path(build) / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
     done = subprocess.run(["meson", "test", "-C", build, "--no-rebuild", "-q", *names], check=False,
