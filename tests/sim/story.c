@@ -1,4 +1,5 @@
 #include "story.h"
+#include "session.h"
 
 #include "asker.h"
 #include "invariants.h"
@@ -363,6 +364,19 @@ static bool some_are_named(const struct world *w)
     return any;
 }
 
+/* Does one of its addresses lead nowhere? Over DNSCrypt that is seen when TCP answers, after 1.2 s.
+ */
+static bool some_lead_nowhere(const struct world *w)
+{
+    bool any = false;
+    for (unsigned i = 0; i < w->pool_count; i++) {
+        const struct server *s = &w->servers[i];
+        for (unsigned k = 0; k < s->host_count; k++)
+            any |= s->protocol->sealed && s->hosts[k].always != NET_OPEN && world_serves(w, s);
+    }
+    return any;
+}
+
 /* Returns how long it may take to be right again: a second, and where connections stay broken, or
  * lookups are under way, until that is noticed. */
 static uint64_t heal_all(struct world *w)
@@ -376,7 +390,7 @@ static uint64_t heal_all(struct world *w)
         server_relent(&w->servers[i]);
     }
     net_hurry(&w->net, 100 * MS);
-    if (!heal_connections(w))
+    if (!heal_connections(w) || some_lead_nowhere(w))
         within += slowest_notice(w);
     if (some_are_named(w)) /* a lookup under way may fail first */
         within = w->options.query.deadline * MS + 2 * S;
