@@ -1,8 +1,8 @@
 """The whole suite: python3 tests/all.py BUILD [BUILD_WITH_TOY]
 
 Unit tests and the simulator, the toy protocol's test of the second build, the floors, the system
-tests, then the fault scenarios and the torture in their short form. Prints a line per test; the last
-line counts them all.
+tests, then the fault scenarios and the torture in their short form. Prints a line per test; the
+last line counts them all.
 """
 import json
 import os
