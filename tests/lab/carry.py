@@ -192,6 +192,12 @@ def refuse():
     return lambda upstream: upstream.refuse()
 
 
+@deed(r"refuse tcp", "turn")
+def refuse_tcp():
+    """Nobody listens for connections; datagrams come."""
+    return lambda upstream: upstream.refuse_tcp()
+
+
 @deed(r"no room", "turn")
 def no_room():
     """Nobody accepts, and the kernel drops who asks: connecting hangs."""

@@ -97,12 +97,11 @@ class Upstream:
             conn.cut()
 
     def listen(self):
-        if self.listener:
-            return
-        self.listener = self.bound(socket.SOCK_STREAM)
-        self.listener.listen(1024)
-        self.selector.register(self.listener, READ, self.accept)
-        if self.kind.DATAGRAM:
+        if not self.listener:
+            self.listener = self.bound(socket.SOCK_STREAM)
+            self.listener.listen(1024)
+            self.selector.register(self.listener, READ, self.accept)
+        if self.kind.DATAGRAM and not self.udp:
             self.udp = self.bound(socket.SOCK_DGRAM)
             self.udp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
             self.selector.register(self.udp, READ, self.datagrams)
@@ -116,11 +115,18 @@ class Upstream:
 
     def refuse(self):
         """Nobody listens any more; connections stay."""
-        for each in (self.listener, self.udp):
-            if each:
-                self.selector.unregister(each)
-                each.close()
-        self.listener = self.udp = None
+        self.refuse_tcp()
+        if self.udp:
+            self.selector.unregister(self.udp)
+            self.udp.close()
+        self.udp = None
+
+    def refuse_tcp(self):
+        """Connections are refused, those there are stay; datagrams come."""
+        if self.listener:
+            self.selector.unregister(self.listener)
+            self.listener.close()
+        self.listener = None
 
     def fill(self):
         """A listener that accepts nobody and has no room: the kernel drops each SYN. Datagrams come, and

@@ -48,7 +48,7 @@ static void renewed(struct pv_endpoint *e, const struct pv_fetch_result *r, bool
 {
     struct pv_dnscrypt *d = dnscrypt(e);
     d->is_gone = false;
-    d->both_ways |= r->over_tcp;
+    d->both_ways = r->over_tcp;
     struct pv_list all;
     pv_list_init(&all);
     pv_list_splice(&all, &d->carriers); /* others may be opened now */

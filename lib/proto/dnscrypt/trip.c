@@ -244,6 +244,13 @@ static void answered(void *arg, uint8_t *packet, size_t length)
         gave_up(t, PV_STREAM_BROKEN, "what it sends cannot be opened");
 }
 
+/* It went out in a datagram and over TCP at once: the datagram may still be answered, and if it is
+ * not TCP has another turn. */
+static bool is_waiting(const struct pv_trip *t)
+{
+    return t->due != 0;
+}
+
 /* Where the key may be out of date its certificate is fetched again, and then this asked again. */
 static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *reason)
 {
@@ -251,6 +258,8 @@ static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *r
     struct pv_attempt *a = t->attempt;
     bool silent = pv_trip_in_silence(t), datagrams = pv_conn_kind(k->conn) == PV_DATAGRAM;
     end_call(t);
+    if (is_waiting(t))
+        return;
     if (silent && datagrams && fault == PV_STREAM_REFUSED) {
         k->shared->is_gone = true;
         pv_conn_lost(k->conn, PV_UNREACHABLE, reason);

@@ -19,7 +19,8 @@ struct pv_trip {
     struct pv_carrier *carrier;
     struct pv_attempt *attempt;
     uint16_t id;
-    uint64_t begun, due; /* µs */
+    uint64_t begun; /* µs */
+    uint64_t due;   /* µs: so long a datagram is waited for; 0: TCP has the last word */
     struct pv_transmission datagrams[PV_TRIP_DATAGRAMS];
     unsigned datagram_count;
     struct pv_call *call;
