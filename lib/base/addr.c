@@ -122,21 +122,6 @@ void pv_addr_set_port(struct pv_addr *a, uint16_t port)
         a->in.sin_port = htons(port);
 }
 
-bool pv_addr_same_host(const struct pv_addr *a, const struct pv_addr *b)
-{
-    if (a->sa.sa_family != b->sa.sa_family)
-        return false;
-    if (a->sa.sa_family == AF_INET6)
-        return a->in6.sin6_scope_id == b->in6.sin6_scope_id &&
-               memcmp(&a->in6.sin6_addr, &b->in6.sin6_addr, 16) == 0;
-    return a->in.sin_addr.s_addr == b->in.sin_addr.s_addr;
-}
-
-bool pv_addr_equal(const struct pv_addr *a, const struct pv_addr *b)
-{
-    return pv_addr_same_host(a, b) && pv_addr_port(a) == pv_addr_port(b);
-}
-
 /* The octets of the address; an IPv4-mapped one gives its IPv4. */
 static const uint8_t *octets(const struct pv_addr *a, unsigned *ret_bits)
 {
@@ -147,6 +132,20 @@ static const uint8_t *octets(const struct pv_addr *a, unsigned *ret_bits)
     }
     *ret_bits = 32;
     return v6 ? a->in6.sin6_addr.s6_addr + 12 : (const uint8_t *)&a->in.sin_addr;
+}
+
+bool pv_addr_same_host(const struct pv_addr *a, const struct pv_addr *b)
+{
+    unsigned bits, others;
+    const uint8_t *p = octets(a, &bits), *q = octets(b, &others);
+    if (bits != others || memcmp(p, q, bits / 8) != 0)
+        return false;
+    return bits == 32 || a->in6.sin6_scope_id == b->in6.sin6_scope_id;
+}
+
+bool pv_addr_equal(const struct pv_addr *a, const struct pv_addr *b)
+{
+    return pv_addr_same_host(a, b) && pv_addr_port(a) == pv_addr_port(b);
 }
 
 bool pv_addr_is_loopback(const struct pv_addr *a)

@@ -25,7 +25,8 @@ const char *pv_addr_host(const struct pv_addr *, char out[PV_ADDR_TEXT]); /* wit
 socklen_t pv_addr_size(const struct pv_addr *);
 uint16_t pv_addr_port(const struct pv_addr *);
 void pv_addr_set_port(struct pv_addr *, uint16_t port);
-bool pv_addr_equal(const struct pv_addr *, const struct pv_addr *);     /* address and port */
+/* Address and port. An IPv4-mapped IPv6 address is its IPv4 address. */
+bool pv_addr_equal(const struct pv_addr *, const struct pv_addr *);
 bool pv_addr_same_host(const struct pv_addr *, const struct pv_addr *); /* address only */
 bool pv_addr_is_loopback(const struct pv_addr *);
 bool pv_addr_is_any(const struct pv_addr *);

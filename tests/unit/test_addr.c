@@ -92,6 +92,12 @@ static void addresses_compare(void **state)
     assert_false(pv_addr_same_host(&a, &c));
     assert_false(pv_addr_same_host(&a, &d));
     assert_false(pv_addr_same_host(&d, &e));
+    struct pv_addr mapped = addr("[::ffff:192.0.2.1]:53"), not_mapped = addr("::192.0.2.1");
+    assert_true(pv_addr_same_host(&a, &mapped));
+    assert_true(pv_addr_equal(&mapped, &a));
+    assert_false(pv_addr_same_host(&c, &mapped));
+    assert_false(pv_addr_same_host(&a, &not_mapped));
+    assert_false(pv_addr_same_host(&mapped, &not_mapped));
     pv_addr_set_port(&b, 53);
     assert_true(pv_addr_equal(&a, &b));
     assert_int_equal(pv_addr_size(&a), sizeof(struct sockaddr_in));

@@ -707,6 +707,14 @@ static void relay_that_is_the_server(void **state)
     free(up->shared);
     assert_int_equal(pv_proto_dnscrypt->check(up, &error), PRIVY_EINVAL);
     assert_string_equal(error.message, "relays: 192.0.2.1 is the server itself");
+    up->relays[0] = address("[::ffff:192.0.2.1]:443");
+    free(up->shared);
+    assert_int_equal(pv_proto_dnscrypt->check(up, &error), PRIVY_EINVAL);
+    assert_string_equal(error.message, "relays: ::ffff:192.0.2.1 is the server itself");
+    up->relays[0] = address("192.0.2.101:443");
+    up->addresses[0] = address("[::ffff:192.0.2.101]:8443");
+    free(up->shared);
+    assert_int_equal(pv_proto_dnscrypt->check(up, &error), PRIVY_EINVAL);
 }
 
 int main(void)
