@@ -34,15 +34,15 @@ static bool has_nonce(const struct pv_map_node *node, const void *nonce)
     return memcmp(sent->nonce, nonce, PV_BOX_CLIENT_NONCE) == 0;
 }
 
-/* A nonce is for one transmission: a server drops what it has seen. */
+/* A nonce is for one transmission: a server drops what it has seen. Keys are for one relay: it
+ * would see that two of them carry the same client. */
 static bool transmission_init(struct pv_transmission *sent, struct pv_trip *t,
-                              const struct pv_addr *local)
+                              const struct pv_addr *local, struct pv_keys **keys)
 {
-    struct pv_carrier *k = t->carrier;
-    if (!pv_certs_keys(&k->shared->certs, local, &k->keys))
+    if (!pv_certs_keys(&t->carrier->shared->certs, local, keys))
         return false;
     sent->trip = t;
-    sent->keys = pv_keys_ref(k->keys);
+    sent->keys = pv_keys_ref(*keys);
     pv_random(sent->nonce, sizeof sent->nonce);
     return true;
 }
@@ -120,7 +120,7 @@ bool pv_trip_send(struct pv_trip *t)
     if (length == 0 || padded > PV_MIN_QUERY_LEN_MOST || t->datagram_count == PV_TRIP_DATAGRAMS)
         return false;
     struct pv_port *port = pv_carrier_port(k);
-    if (!port || !transmission_init(sent, t, &port->local))
+    if (!port || !transmission_init(sent, t, &port->local, &k->keys))
         return false;
     t->datagram_count++;
     sent->node.hash = hash_of(sent->nonce);
@@ -144,19 +144,29 @@ static size_t pad_stream(const struct pv_carrier *k, size_t length)
     return pv_box_pad_datagram(length, large ? PV_RELAYED_MOST : PV_MIN_QUERY_LEN_MOST);
 }
 
+/* Does the call go through another one? */
+static bool changes_relay(const struct pv_trip *t)
+{
+    struct pv_carrier *k = t->carrier;
+    unsigned relays = pv_endpoint_upstream(pv_conn_endpoint(k->conn))->relay_count;
+    return relays > 0 && (t->relay - k->relay) % relays != 0;
+}
+
 static void gave_up(struct pv_trip *t, enum pv_stream_fault fault, const char *reason);
 
 static void connected(void *arg, const struct pv_addr *local)
 {
     struct pv_trip *t = arg;
+    struct pv_carrier *k = t->carrier;
     struct pv_transmission *sent = &t->over_tcp;
-    uint8_t *packet = out_of(t->carrier);
+    struct pv_keys **keys = changes_relay(t) ? &k->next_relay_keys : &k->keys;
+    uint8_t *packet = out_of(k);
     size_t length = dress(t, packet);
-    if (length == 0 || !transmission_init(sent, t, local)) {
+    if (length == 0 || !transmission_init(sent, t, local, keys)) {
         gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
         return;
     }
-    size_t padded = pad_stream(t->carrier, length);
+    size_t padded = pad_stream(k, length);
     size_t n = pv_box_seal(&sent->keys->box, sent->nonce, packet, length, padded);
     if (!pv_call_say(t->call, packet, n))
         gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
@@ -184,10 +194,9 @@ static void learn_from_datagram(struct pv_carrier *k, bool cut)
 static bool learn_from_call(const struct pv_trip *t)
 {
     struct pv_carrier *k = t->carrier;
-    unsigned relays = pv_endpoint_upstream(pv_conn_endpoint(k->conn))->relay_count;
     if (t->datagram_count == 0 || !pv_trip_in_silence(t))
         return false;
-    if (relays == 0 || (t->relay - k->relay) % relays == 0) {
+    if (!changes_relay(t)) {
         k->shared->both_ways = true;
         return false;
     }
