@@ -248,7 +248,7 @@ static void set_add(struct privy_upstreams *set, const char *url, bool is_built_
     struct privy_error error;
     enum privy_status status = privy_upstreams_add(set, url, options, &error);
 
-    if (status == PRIVY_EUNSUPPORTED && strncmp(error.message, "ca_file: ", 9) == 0) {
+    if (options && status == PRIVY_EUNSUPPORTED && strncmp(error.message, "ca_file: ", 9) == 0) {
         /* It is meant for all that are typed, and this one has no certificates. */
         struct privy_upstream_options others = *options;
         others.ca_file = NULL;

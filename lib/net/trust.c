@@ -292,7 +292,7 @@ static bool signed_part_hash(X509 *certificate, uint8_t hash[PV_PIN_SIZE])
     part = at;
     found = found && !(ASN1_get_object(&at, &inside, &tag, &class, inside) & 0x80);
     if (found)
-        crypto_hash_sha256(hash, part, (unsigned long long)(at - part + inside));
+        crypto_hash_sha256(hash, part, (size_t)(at - part) + (size_t)inside);
     OPENSSL_free(der);
     return found;
 }

@@ -384,18 +384,18 @@ static enum privy_status decode_pair(struct pv_span relay, struct pv_span server
     enum privy_status status = decode(relay, &first, reterr);
     if (status == PRIVY_OK)
         status = decode(server, &second, reterr);
-    if (status == PRIVY_OK &&
-        (first->type != PV_STAMP_DNSCRYPT_RELAY || second->type != PV_STAMP_DNSCRYPT))
+    if (first && first->type == PV_STAMP_DNSCRYPT_RELAY && second &&
+        second->type == PV_STAMP_DNSCRYPT) {
+        second->relay = first;
+        *ret = second;
+        return PRIVY_OK;
+    }
+    if (status == PRIVY_OK)
         status = pv_error(reterr, PRIVY_EINVAL,
                           "stamp: before '/' stands a relay, behind it a DNSCrypt server");
-    if (status != PRIVY_OK) {
-        privy_stamp_free(first);
-        privy_stamp_free(second);
-        return status;
-    }
-    second->relay = first;
-    *ret = second;
-    return PRIVY_OK;
+    privy_stamp_free(first);
+    privy_stamp_free(second);
+    return status;
 }
 
 enum privy_status privy_stamp_parse(const char *text, struct privy_stamp **ret,
