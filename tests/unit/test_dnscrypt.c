@@ -696,6 +696,20 @@ static void all_relays_are_deaf(void **state)
     done(&q);
 }
 
+static void name_that_relays_do_not_pass_on(void **state)
+{
+    (void)state;
+    struct asker q;
+    free(up->provider_name);
+    up->provider_name = strdup("3.dnscrypt-cert.example");
+    server.deaf_udp = server.deaf_tcp = true;
+    with_relays(NULL);
+    ask_and_wait(&q);
+    assert_int_equal(q.attempt.outcome, PV_UNREACHABLE);
+    assert_non_null(strstr(q.attempt.reason, "only names that begin with 2.dnscrypt-cert."));
+    done(&q);
+}
+
 static void relay_that_is_the_server(void **state)
 {
     (void)state;
@@ -740,6 +754,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(through_a_relay, begin, end),
         cmocka_unit_test_setup_teardown(a_relay_is_deaf, begin, end),
         cmocka_unit_test_setup_teardown(all_relays_are_deaf, begin, end),
+        cmocka_unit_test_setup_teardown(name_that_relays_do_not_pass_on, begin, end),
         cmocka_unit_test_setup_teardown(relay_that_is_the_server, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -160,12 +160,21 @@ static void explain_end(const struct pv_certs *c, char *out, size_t capacity)
     pv_cert_explain(&past, out, capacity);
 }
 
+/* Relays look at its name, which a query for certificates shows. */
+static bool relays_serve(const struct pv_upstream *up)
+{
+    return strncmp(up->provider_name, "2.dnscrypt-cert.", 16) == 0;
+}
+
 static void explain(const struct pv_certs *c, const struct pv_fetch_result *r, char *out,
                     size_t capacity)
 {
     bool shows_none = r->heard && r->choice.verdict == PV_CERT_NONE;
     if (shows_none && c->has && !pv_certs_usable(c))
         explain_end(c, out, capacity);
+    else if (!r->heard && upstream_of(c)->relay_count > 0 && !relays_serve(upstream_of(c)))
+        snprintf(out, capacity,
+                 "no certificate: relays pass on only names that begin with 2.dnscrypt-cert.");
     else if (!r->heard)
         snprintf(out, capacity, "%s", r->reason);
     else if (r->choice.verdict == PV_CERT_EARLY && r->choice.now < PV_BUILD_DATE)

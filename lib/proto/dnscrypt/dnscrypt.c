@@ -24,10 +24,6 @@ static enum privy_status check_relays(const struct pv_upstream *up, struct privy
                                 pv_addr_host(&up->relays[i], text));
         }
     }
-    if (up->relay_count > 0 && strncmp(up->provider_name, "2.dnscrypt-cert.", 16) != 0)
-        pv_log(PRIVY_LOG_WARNING,
-               "upstream %s: relays pass on only providers whose names begin with 2.dnscrypt-cert.",
-               up->name);
     return PRIVY_OK;
 }
 
