@@ -28,6 +28,7 @@ static struct {
     uint16_t construction;
     bool deaf_udp, deaf_tcp;  /* to questions and for certificates */
     bool no_certificates;     /* in datagrams */
+    unsigned forged;          /* datagrams with certificates that come before its own */
     unsigned lose;            /* so many questions in datagrams are lost */
     bool cut;                 /* TC=1 in datagrams */
     struct pv_addr relays[2]; /* set: what goes elsewhere fails the test */
@@ -64,27 +65,39 @@ static size_t write_certificate(uint8_t record[124])
     return pv_written(&w);
 }
 
-static void answer_fetch(struct pv_sock *s, const uint8_t *query)
+/* The certificate, or so many of others. */
+static void answer_with(struct pv_sock *s, const uint8_t *query, unsigned forged)
 {
-    uint8_t out[512], record[124];
+    uint8_t out[1500], record[124];
     struct pv_reader r = pv_reader(query + PV_HEADER, 500);
     struct pv_writer w = pv_writer(out, sizeof out);
     uint8_t name[PV_NAME_MAX];
     size_t n = pv_name_read_plain(&r, name);
-    pv_header_write(
-        &w, &(struct pv_header){.id = pv_get16(query), .flags = PV_QR, .qdcount = 1, .ancount = 1});
-    for (unsigned i = 0; i < 2; i++) { /* the question, and the owner of the record */
+    uint16_t count = (uint16_t)(forged ? forged : 1);
+    pv_header_write(&w, &(struct pv_header){
+                            .id = pv_get16(query), .flags = PV_QR, .qdcount = 1, .ancount = count});
+    for (unsigned i = 0; i <= count; i++) { /* the question, and the owners of the records */
         pv_write(&w, name, n);
         pv_write16(&w, PV_T_TXT);
         pv_write16(&w, PV_C_IN);
+        if (i == 0)
+            continue;
+        pv_write32(&w, 3600);
+        pv_write16(&w, 125);
+        pv_write8(&w, 124);
+        write_certificate(record);
+        record[8] ^= forged > 0;
+        pv_write(&w, record, sizeof record);
     }
-    pv_write32(&w, 3600);
-    pv_write16(&w, 125);
-    pv_write8(&w, 124);
-    write_certificate(record);
-    pv_write(&w, record, sizeof record);
-    server.fetches++;
     world_answer(s, out, pv_written(&w));
+}
+
+static void answer_fetch(struct pv_sock *s, const uint8_t *query)
+{
+    for (unsigned i = 0; i < server.forged && !s->tcp; i++)
+        answer_with(s, query, 8);
+    answer_with(s, query, 0);
+    server.fetches++;
 }
 
 /* The query, opened in place; NULL: not sealed for the key that we have. */
@@ -644,6 +657,28 @@ static void memory_runs_out(void **state)
     start();
 }
 
+/* Each costs us a signature. A few cannot keep the true one from us; many are not looked at. */
+static void forged_certificates(void **state)
+{
+    static const struct {
+        unsigned datagrams;
+        bool deaf_tcp;
+        enum pv_outcome outcome;
+    } rows[] = {{20, true, PV_GOOD}, {40, true, PV_UNTRUSTED}, {40, false, PV_GOOD}};
+    for (unsigned i = 0; i < 3; i++) {
+        struct asker q;
+        server.forged = rows[i].datagrams;
+        server.deaf_tcp = rows[i].deaf_tcp;
+        start();
+        ask_and_wait(&q);
+        assert_int_equal(q.attempt.outcome, rows[i].outcome);
+        done(&q);
+        end(state);
+        begin(state);
+    }
+    start();
+}
+
 /* ---- relays ---- */
 
 static void with_relays(const char *deaf)
@@ -751,6 +786,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_for_each_question, begin, end),
         cmocka_unit_test_setup_teardown(keys_for_each_address, begin, end),
         cmocka_unit_test_setup_teardown(memory_runs_out, begin, end),
+        cmocka_unit_test_setup_teardown(forged_certificates, begin, end),
         cmocka_unit_test_setup_teardown(through_a_relay, begin, end),
         cmocka_unit_test_setup_teardown(a_relay_is_deaf, begin, end),
         cmocka_unit_test_setup_teardown(all_relays_are_deaf, begin, end),

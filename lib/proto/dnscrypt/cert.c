@@ -95,6 +95,7 @@ void pv_cert_offer(struct pv_cert_choice *c, const uint8_t *record, size_t lengt
 {
     struct pv_cert cert = {0};
     enum pv_cert_verdict verdict = pv_cert_check(record, length, c->provider_key, c->now, &cert);
+    c->offered++;
     if (verdict == PV_CERT_USABLE && cert.construction == PV_X25519_XSALSA20 && !c->allow_xsalsa)
         verdict = PV_CERT_UNWANTED;
     else if (verdict == PV_CERT_USABLE && cert.serial < c->least_serial)

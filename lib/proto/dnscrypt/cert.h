@@ -43,6 +43,7 @@ struct pv_cert_choice {
 
     enum pv_cert_verdict verdict; /* the best there was; USABLE: best is the one */
     struct pv_cert best;
+    unsigned offered; /* so many, good or not */
 };
 void pv_cert_offer(struct pv_cert_choice *, const uint8_t *record, size_t length);
 /* Every certificate of a reply to that question. */

@@ -15,6 +15,7 @@ enum {
     QUERY_MOST = 600,
     RELAYED_LEAST = 480, /* a relay drops replies that are longer than the query */
     DATAGRAMS = 2,
+    OFFERED_MOST = 256, /* certificates in datagrams: each costs a signature, whoever sent it */
 };
 
 /* Each transmission has its own port and id. */
@@ -124,21 +125,6 @@ static bool take(struct pv_fetch *f, const uint8_t *message, size_t length, uint
     return true;
 }
 
-/* Nobody vouches for a datagram: one that brings nothing good may be forged. One that was cut may
- * lack what only TCP brings; what it has serves if TCP fails. */
-static void on_datagram(struct datagram *d, const uint8_t *message, size_t length)
-{
-    struct pv_fetch *f = d->fetch;
-    bool cut;
-    if (!take(f, message, length, d->id, &cut))
-        return;
-    f->result.relay = d->relay;
-    if (!cut && f->result.choice.verdict == PV_CERT_USABLE)
-        finish(f);
-    else if (!f->called)
-        begin_call(f);
-}
-
 /* Is there anything left that may bring an answer? */
 static bool is_at_an_end(const struct pv_fetch *f)
 {
@@ -148,12 +134,45 @@ static bool is_at_an_end(const struct pv_fetch *f)
     return f->called && !open;
 }
 
+static void close_datagram(struct datagram *d)
+{
+    pv_sock_close(d->sock);
+    d->sock = NULL;
+}
+
+/* Somebody forges them: TCP has the last word. */
+static void close_datagrams(struct pv_fetch *f)
+{
+    for (unsigned i = 0; i < f->datagram_count; i++)
+        close_datagram(&f->datagrams[i]);
+    if (is_at_an_end(f))
+        finish(f);
+}
+
+/* Nobody vouches for a datagram: one that brings nothing good may be forged. One that was cut may
+ * lack what only TCP brings; what it has serves if TCP fails. */
+static void on_datagram(struct datagram *d, const uint8_t *message, size_t length)
+{
+    struct pv_fetch *f = d->fetch;
+    bool cut;
+    if (!take(f, message, length, d->id, &cut))
+        return;
+    f->result.relay = d->relay;
+    if (!cut && f->result.choice.verdict == PV_CERT_USABLE) {
+        finish(f);
+        return;
+    }
+    if (!f->called)
+        begin_call(f);
+    if (f->result.choice.offered >= OFFERED_MOST)
+        close_datagrams(f);
+}
+
 /* By the machine, or by the relay, which says so with an empty one. */
 static void refused(struct datagram *d)
 {
     struct pv_fetch *f = d->fetch;
-    pv_sock_close(d->sock);
-    d->sock = NULL;
+    close_datagram(d);
     if (!f->called)
         begin_call(f);
     else if (is_at_an_end(f))
