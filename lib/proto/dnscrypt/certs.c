@@ -3,7 +3,6 @@
 #include "base/random.h"
 #include "build_date.generated.h"
 
-#include <sodium.h>
 #include <time.h>
 
 #define SECOND UINT64_C(1000000)
@@ -34,27 +33,14 @@ static const struct pv_upstream *upstream_of(const struct pv_certs *c)
 
 /* ---- keys ---- */
 
-struct pv_keys *pv_keys_ref(struct pv_keys *k)
-{
-    k->refs++;
-    return k;
-}
-
-void pv_keys_unref(struct pv_keys *k)
-{
-    if (!k || --k->refs > 0)
-        return;
-    pv_box_wipe(&k->box);
-    sodium_free(k);
-}
-
-static struct pv_keys *make_keys(const struct pv_certs *c, const struct pv_addr *local)
+static struct pv_keys *make_keys(struct pv_certs *c, const struct pv_addr *local)
 {
     struct pv_key_pair pair;
-    struct pv_keys *k = sodium_malloc(sizeof *k); /* its pages are not swapped out */
+    struct pv_keys *k = pv_keys_new(&c->key_store);
     if (!k)
         return NULL;
-    *k = (struct pv_keys){.refs = 1, .generation = c->generation, .local = *local};
+    k->generation = c->generation;
+    k->local = *local;
     pv_key_pair_new(&pair);
     bool good = pv_box_init(&k->box, c->cert.construction, c->cert.magic, c->cert.server, &pair);
     pv_key_pair_wipe(&pair);
@@ -232,12 +218,14 @@ void pv_certs_init(struct pv_certs *c, struct pv_endpoint *e, const struct pv_ce
     c->endpoint = e;
     c->events = events;
     c->relay = pv_random_below(UINT16_MAX);
+    pv_key_store_init(&c->key_store);
 }
 
 void pv_certs_done(struct pv_certs *c)
 {
     pv_fetch_cancel(c->fetch);
     c->fetch = NULL;
+    pv_key_store_done(&c->key_store);
 }
 
 bool pv_certs_want(struct pv_certs *c)

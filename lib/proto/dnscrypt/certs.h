@@ -4,18 +4,7 @@
 #define PV_PROTO_DNSCRYPT_CERTS_H
 
 #include "proto/dnscrypt/fetch.h"
-
-/* A client key and what it makes with the server's: for one local address, for as long as the
- * certificate is not fetched again. Counted: replies are opened with the one the query was sealed
- * with, however long ago. */
-struct pv_keys {
-    unsigned refs;
-    unsigned generation; /* of the certificate */
-    struct pv_addr local;
-    struct pv_box box;
-};
-struct pv_keys *pv_keys_ref(struct pv_keys *);
-void pv_keys_unref(struct pv_keys *); /* wipes; NULL is fine */
+#include "proto/dnscrypt/keys.h"
 
 /* up->shared: each thread fetches for itself, and they meet the same. */
 struct pv_certs_shared {
@@ -41,6 +30,7 @@ struct pv_certs {
     uint64_t doubt_from; /* not before: failures lead to another fetch */
     unsigned failures;   /* in a row: back-off */
     unsigned relay;
+    struct pv_key_store key_store;
 };
 
 void pv_certs_init(struct pv_certs *, struct pv_endpoint *, const struct pv_certs_events *);

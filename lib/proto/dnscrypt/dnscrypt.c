@@ -1,5 +1,5 @@
 /* DNSCrypt v2 [DNSCrypt v2; Anonymized DNSCrypt]: certificates (certs, fetch), conns (carrier), and
- * what is on its way (trip, call), sealed (box). */
+ * what is on its way (trip, call), sealed (box, keys). */
 #include "proto/dnscrypt/carrier.h"
 
 #include <sodium.h>
