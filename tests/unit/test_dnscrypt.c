@@ -37,7 +37,7 @@ static struct {
     /* What it saw. */
     unsigned fetches, datagrams, streams, refused;
     size_t longest, last_length;
-    uint8_t client[32]; /* the key of the last question */
+    uint8_t client[32], lost_client[32]; /* the keys of the last question, and the last lost */
     uint8_t nonces[64][12];
     unsigned nonce_count;
 } server;
@@ -178,10 +178,12 @@ static void take(struct pv_sock *s, uint8_t *packet, size_t length)
     }
     server.last_length = length;
     *(s->tcp ? &server.streams : &server.datagrams) += 1;
-    if (!s->tcp && server.lose > 0)
+    if (!s->tcp && server.lose > 0) {
         server.lose--;
-    else
+        memcpy(server.lost_client, packet + 8, 32);
+    } else {
         answer_sealed(s, packet, length);
+    }
 }
 
 static void serve(struct world *w)
@@ -591,13 +593,22 @@ static void dropped_in_flight(void **state)
     }
 }
 
+/* One that is sent again is known by its name anyway. */
 static void keys_for_each_question(void **state)
 {
     (void)state;
+    uint8_t before[32] = {0};
     up->ephemeral_keys = true;
     start();
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 5; i++) {
+        server.lose = i % 2;
         assert_good();
+        assert_memory_not_equal(server.client, before, sizeof before);
+        memcpy(before, server.client, sizeof before);
+        if (i % 2)
+            assert_memory_equal(server.lost_client, server.client, sizeof before);
+    }
+    assert_true(server.datagrams >= 7);
 }
 
 /* Two addresses of ours are not to be known as one's: no key goes with both. */

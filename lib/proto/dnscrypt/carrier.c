@@ -150,9 +150,10 @@ void pv_carrier_close(struct pv_conn *c)
     }
     for (unsigned i = 0; i < PV_PORTS; i++)
         close_port(&k->ports[i]);
-    pv_keys_unref(k->keys);
-    pv_keys_unref(k->next_relay_keys);
-    k->keys = k->next_relay_keys = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        pv_keys_unref(k->keys[i]);
+        k->keys[i] = NULL;
+    }
     pv_idmap_done(&k->ids);
     pv_map_done(&k->nonces);
     pv_list_remove(&k->link);

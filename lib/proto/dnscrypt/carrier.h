@@ -46,7 +46,7 @@ struct pv_carrier {
     bool heard;   /* a good datagram */
     struct pv_port ports[PV_PORTS];
     unsigned sent, calls;
-    struct pv_keys *keys, *next_relay_keys;
+    struct pv_keys *keys[2]; /* for its relay, and for the next one */
     struct pv_idmap ids;
     struct pv_map nonces;
     struct pv_list once, twice, rest; /* trips: sent once, twice; those that wait for TCP */

@@ -53,8 +53,7 @@ static struct pv_keys *make_keys(struct pv_certs *c, const struct pv_addr *local
 bool pv_certs_keys(struct pv_certs *c, const struct pv_addr *local, struct pv_keys **keys)
 {
     struct pv_keys *k = *keys;
-    if (k && k->generation == c->generation && pv_addr_same_host(&k->local, local) &&
-        !upstream_of(c)->ephemeral_keys)
+    if (k && k->generation == c->generation && pv_addr_same_host(&k->local, local))
         return true;
     k = make_keys(c, local);
     if (!k)

@@ -34,12 +34,19 @@ static bool has_nonce(const struct pv_map_node *node, const void *nonce)
     return memcmp(sent->nonce, nonce, PV_BOX_CLIENT_NONCE) == 0;
 }
 
+static const struct pv_upstream *upstream_of(const struct pv_carrier *k)
+{
+    return pv_endpoint_upstream(pv_conn_endpoint(k->conn));
+}
+
 /* A nonce is for one transmission: a server drops what it has seen. Keys are for one relay: it
  * would see that two of them carry the same client. */
 static bool transmission_init(struct pv_transmission *sent, struct pv_trip *t,
-                              const struct pv_addr *local, struct pv_keys **keys)
+                              const struct pv_addr *local, bool next_relay)
 {
-    if (!pv_certs_keys(&t->carrier->shared->certs, local, keys))
+    struct pv_carrier *k = t->carrier;
+    struct pv_keys **keys = &(upstream_of(k)->ephemeral_keys ? t->keys : k->keys)[next_relay];
+    if (!pv_certs_keys(&k->shared->certs, local, keys))
         return false;
     sent->trip = t;
     sent->keys = pv_keys_ref(*keys);
@@ -90,6 +97,8 @@ void pv_trip_free(struct pv_trip *t)
         transmission_done(&t->datagrams[i]);
     }
     end_call(t);
+    pv_keys_unref(t->keys[0]);
+    pv_keys_unref(t->keys[1]);
     pv_idmap_take(&k->ids, t->id, NULL);
     pv_list_remove(&t->link);
     free(t);
@@ -120,7 +129,7 @@ bool pv_trip_send(struct pv_trip *t)
     if (length == 0 || padded > PV_MIN_QUERY_LEN_MOST || t->datagram_count == PV_TRIP_DATAGRAMS)
         return false;
     struct pv_port *port = pv_carrier_port(k);
-    if (!port || !transmission_init(sent, t, &port->local, &k->keys))
+    if (!port || !transmission_init(sent, t, &port->local, false))
         return false;
     t->datagram_count++;
     sent->node.hash = hash_of(sent->nonce);
@@ -148,7 +157,7 @@ static size_t pad_stream(const struct pv_carrier *k, size_t length)
 static bool changes_relay(const struct pv_trip *t)
 {
     struct pv_carrier *k = t->carrier;
-    unsigned relays = pv_endpoint_upstream(pv_conn_endpoint(k->conn))->relay_count;
+    unsigned relays = upstream_of(k)->relay_count;
     return relays > 0 && (t->relay - k->relay) % relays != 0;
 }
 
@@ -159,10 +168,9 @@ static void connected(void *arg, const struct pv_addr *local)
     struct pv_trip *t = arg;
     struct pv_carrier *k = t->carrier;
     struct pv_transmission *sent = &t->over_tcp;
-    struct pv_keys **keys = changes_relay(t) ? &k->next_relay_keys : &k->keys;
     uint8_t *packet = out_of(k);
     size_t length = dress(t, packet);
-    if (length == 0 || !transmission_init(sent, t, local, keys)) {
+    if (length == 0 || !transmission_init(sent, t, local, changes_relay(t))) {
         gave_up(t, PV_STREAM_NO_MEMORY, "no memory for it");
         return;
     }

@@ -25,7 +25,8 @@ struct pv_trip {
     unsigned datagram_count;
     struct pv_call *call;
     struct pv_transmission over_tcp;
-    unsigned relay; /* of the call */
+    unsigned relay;          /* of the call */
+    struct pv_keys *keys[2]; /* where each has its own; as the carrier's */
 };
 
 /* Has no datagram of the server come since it began? */
