@@ -170,10 +170,11 @@ static bool is_listener(const struct config *c, const struct pv_addr *addr)
 {
     for (size_t i = 0; i < c->listen.count; i++) {
         const struct pv_addr *own = &c->listen.items[i];
-        if (pv_addr_port(own) != pv_addr_port(addr) || own->sa.sa_family != addr->sa.sa_family)
+        bool alike = own->sa.sa_family == addr->sa.sa_family;
+        if (pv_addr_port(own) != pv_addr_port(addr))
             continue;
-        if (pv_addr_same_host(own, addr) || (pv_addr_is_any(own) && is_ours(addr)) ||
-            (pv_addr_is_any(addr) && is_ours(own)))
+        if (pv_addr_same_host(own, addr) || (alike && pv_addr_is_any(own) && is_ours(addr)) ||
+            (alike && pv_addr_is_any(addr) && is_ours(own)))
             return true;
     }
     return false;

@@ -46,6 +46,10 @@ static void loops(void **state)
     expect_faults("listen: 127.0.0.1\npools: {default: {plaintext: true, upstreams: "
                   "['UDP://127.0.0.1']}}\n",
                   "privydns.yaml:2:48: url: 127.0.0.1:53 is where this daemon listens: a loop\n");
+    expect_faults("listen: 127.0.0.1\npools: {default: {plaintext: true, upstreams: [{url: "
+                  "'udp://[::ffff:127.0.0.1]'}]}}\n",
+                  "privydns.yaml:2:54: url: [::ffff:127.0.0.1]:53 is where this daemon listens: "
+                  "a loop\n");
     write_file("privydns.yaml", "listen: 0.0.0.0\nallow: 127.0.0.1\npools: {default: {plaintext: "
                                 "true, upstreams: ['udp://192.0.2.254', 'tcp://[::1]']}}\n");
     config_unref(must_load(NULL));
