@@ -487,6 +487,29 @@ static void no_datagram_gets_through(void **state)
     assert_int_equal(server.streams, streams);
 }
 
+/* As soon as a certificate comes in one, TCP is not asked at once any more. */
+static void datagrams_get_through_again(void **state)
+{
+    (void)state;
+    server.deaf_udp = true;
+    server.until = 60;
+    start();
+    assert_good();
+    unsigned fetches = server.fetches, streams = 0;
+    server.deaf_udp = false;
+    server.lose = 1000; /* questions; certificates come */
+    for (unsigned i = 0; i < 20 && server.fetches == fetches; i++) {
+        assert_int_equal(assert_good(), 0);
+        streams = server.streams;
+        assert_int_not_equal(streams, 0);
+        world_pass(&world, 4 * S);
+    }
+    assert_int_equal(server.fetches, fetches + 1);
+    server.lose = 0;
+    assert_int_equal(assert_good(), 0);
+    assert_int_equal(server.streams, streams);
+}
+
 static void certificates_only_over_tcp(void **state)
 {
     (void)state;
@@ -788,6 +811,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_rotates_at_once, begin, end),
         cmocka_unit_test_setup_teardown(lost_datagrams, begin, end),
         cmocka_unit_test_setup_teardown(no_datagram_gets_through, begin, end),
+        cmocka_unit_test_setup_teardown(datagrams_get_through_again, begin, end),
         cmocka_unit_test_setup_teardown(certificates_only_over_tcp, begin, end),
         cmocka_unit_test_setup_teardown(cut_answer, begin, end),
         cmocka_unit_test_setup_teardown(forged_datagrams, begin, end),
