@@ -29,11 +29,16 @@ class Datagram(Talk):
 
     def frame(self, message):
         self.answered += 1
-        self.upstream.udp.sendto(bytes(message), self.client)
+        self.pour(bytes(message))
 
     def send(self, octets):
         """A deed about frames: here the octets behind the length."""
-        self.upstream.udp.sendto(octets[2:], self.client)
+        self.pour(octets[2:])
+
+    def pour(self, octets):
+        """What is late has nobody to send it any more, where the upstream refuses by now."""
+        if self.upstream.udp:
+            self.upstream.udp.sendto(octets, self.client)
 
     def nothing(self):
         """There is no connection to close."""

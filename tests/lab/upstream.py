@@ -219,6 +219,8 @@ class Upstream:
         self.dirty.discard(conn)
 
     def accept(self):
+        if not self.listener:  # closed since this was told
+            return
         try:
             plain, _ = self.listener.accept()
         except OSError:
@@ -253,7 +255,7 @@ class Upstream:
         self.clients[-1][2] += resumed
 
     def datagrams(self):
-        for _ in range(64):
+        for _ in range(64 if self.udp else 0):
             try:
                 octets, client = self.udp.recvfrom(1 << 16)
             except OSError:
