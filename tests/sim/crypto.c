@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static struct dice dice;
@@ -97,6 +98,19 @@ const char *crypto_pin(bool wrong)
 }
 
 /* ---- files, of no file system ---- */
+
+int __real_clock_gettime(clockid_t, struct timespec *);
+int __wrap_clock_gettime(clockid_t, struct timespec *);
+
+/* They are old from the beginning: whether one has just been written is told by the time of day,
+ * which is not the world's. */
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ts)
+{
+    int failed = __real_clock_gettime(clock, ts);
+    if (clock == CLOCK_REALTIME)
+        ts->tv_sec += 60;
+    return failed;
+}
 
 static void write_cert(FILE *file, enum who who)
 {
