@@ -112,12 +112,14 @@ static void fail(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_res
     pv_attempt_failed(a, PV_SERVER_FAILED, why);
 }
 
-/* What is wrong will be wrong for the next question too. */
+/* What is wrong will be wrong for the next question too, unless the connection has answered one. */
 static void end_all(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
                     const char *why)
 {
-    (void)a, (void)r;
-    pv_conn_lost(c, PV_SERVER_FAILED, why);
+    if (doh_conn(c)->answered)
+        fail(c, a, r, why);
+    else
+        pv_conn_lost(c, PV_SERVER_FAILED, why);
 }
 
 /* Never followed [RFC 8484 §3]. */
@@ -126,7 +128,7 @@ static void redirected(struct pv_conn *c, struct pv_attempt *a, const struct pv_
 {
     char longer[64];
     snprintf(longer, sizeof longer, "%s: a redirect, not followed", why);
-    (doh_conn(c)->answered ? fail : end_all)(c, a, r, longer);
+    end_all(c, a, r, longer);
 }
 
 /* A session resumed would bring the same verdict, even if the server's mind has changed. */
@@ -171,7 +173,7 @@ static void misdirected(struct pv_conn *c, struct pv_attempt *a, const struct pv
     struct doh *d = doh(c);
     bool again = d->misdirected && now < d->misdirected + MISDIRECTED_US;
     if (again && !doh_conn(c)->misdirected) {
-        (doh_conn(c)->answered ? fail : end_all)(c, a, r, why);
+        end_all(c, a, r, why);
         return;
     }
     d->misdirected = again ? d->misdirected : now;
@@ -199,7 +201,7 @@ static void no_such_method(struct pv_conn *c, struct pv_attempt *a, const struct
                            const char *why)
 {
     if (!change_method(c, a, true))
-        (doh_conn(c)->answered ? fail : end_all)(c, a, r, why);
+        end_all(c, a, r, why);
 }
 
 static void too_long(struct pv_conn *c, struct pv_attempt *a, const struct pv_h2_response *r,
@@ -220,10 +222,10 @@ static const struct {
     {400, 400, bad_request, fail},
     {401, 401, distrust, fail},
     {403, 403, distrust, fail},
-    {404, 404, end_all, fail},
+    {404, 404, end_all, end_all},
     {405, 405, no_such_method, no_such_method},
-    {406, 406, end_all, fail},
-    {410, 410, end_all, fail},
+    {406, 406, end_all, end_all},
+    {410, 410, end_all, end_all},
     {413, 414, too_long, too_long},
     {415, 415, no_such_method, no_such_method},
     {421, 421, misdirected, misdirected},
